@@ -15,8 +15,8 @@ FLOORS = (
     {"reader"},
     {"retriever", "dialogue"},
     {"assistant"},
-    {"evaluation", "rendering", "training"},
-    {"goldset", "server"},
+    {"goldset", "rendering", "training"},
+    {"evaluation", "server"},
     {"report"},
     {"cli"},
 )

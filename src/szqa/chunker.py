@@ -31,7 +31,7 @@ class ChunkerSettings:
         max_chars: longest passage, in code points, at least 1.
     """
 
-    max_chars: int = 600
+    max_chars: int = 1000
 
     def __post_init__(self) -> None:
         if self.max_chars < 1:

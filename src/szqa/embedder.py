@@ -1,0 +1,264 @@
+"""Text to unit vectors: the shipped static embedder, and any sentence-transformers model by name.
+
+It knows nothing of passages, indexes or fusion; its cosines are for others to combine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from szqa.errors import ConfigurationError
+from szqa.text import Segmenter, character_bigrams, fold
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+__all__ = [
+    "SHIPPED_MODEL",
+    "Embedder",
+    "SentenceTransformerEmbedder",
+    "StaticEmbedder",
+    "load_embedder",
+    "tokenise_for_embedding",
+]
+
+SHIPPED_MODEL = Path(__file__).parent / "models" / "embedder"
+"""Folder of the model that comes with the package, in sentence-transformers' own layout."""
+
+_BIGRAM_MARK = "#"
+
+
+class Embedder(Protocol):
+    """What turns texts into vectors whose inner product is their similarity.
+
+    Attributes:
+        model_id: name of the model, as the index manifest records it.
+        dimension: length of a vector.
+        fingerprint: SHA-256 over the weights; two embedders with the same one give the same vectors.
+        query_prefix: what is put before a question, empty for most models.
+    """
+
+    @property
+    def model_id(self) -> str:
+        """Name of the model."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the weights."""
+        ...
+
+    @property
+    def query_prefix(self) -> str:
+        """What is put before a question."""
+        ...
+
+    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed passages as (n, d) float32 rows of length 1, or 0 where nothing of a text is known."""
+        ...
+
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        """Embed a question as a (d,) float32 vector of length 1, or 0 where nothing of it is known."""
+        ...
+
+
+def tokenise_for_embedding(segmenter: Segmenter, text: str) -> list[str]:
+    """Cut a text into the tokens of the static embedder, each once, in order of first appearance.
+
+    They are jieba's words (search mode), the single characters, and the character bigrams (marked ``#``, so that
+    they differ from words of two characters), all folded: a word never seen in training still has vectors for its
+    characters and bigrams. No token holds white space, so joined by spaces they survive a round trip.
+    """
+    characters = (character for character in fold(text) if character.isalnum())
+    bigrams = (_BIGRAM_MARK + bigram for bigram in character_bigrams(text))
+    return list(dict.fromkeys((*segmenter.words(text), *characters, *bigrams)))
+
+
+class StaticEmbedder:
+    """A static token embedding: the sum of a text's token vectors, made a unit vector.
+
+    The folder holds a sentence-transformers ``StaticEmbedding`` with a WordLevel vocabulary and int8 rows, each with
+    its scale (the layout that StaticEmbedding shares with model2vec). It is read by NumPy alone, so that asking a
+    question needs no torch; ``SentenceTransformer(folder).encode(" ".join(tokens))`` gives the same vector. A text
+    without any known token gets the zero vector, whose cosine with everything is 0.
+
+    Args:
+        segmenter: cuts texts into words; training used one without a user dictionary.
+        model_dir: the model's folder.
+
+    Raises:
+        ConfigurationError: the folder is not such a model.
+    """
+
+    query_prefix = ""
+
+    def __init__(self, segmenter: Segmenter, model_dir: Path = SHIPPED_MODEL) -> None:
+        self._segmenter = segmenter
+        self._vocabulary, self._weights = _read_static_model(model_dir)
+        self.model_id = "szqa" if model_dir == SHIPPED_MODEL else str(model_dir)
+        self.fingerprint = _hash_files([model_dir / "model.safetensors", model_dir / "tokenizer.json"])
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return int(self._weights.shape[1])
+
+    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed passages as (n, d) float32 rows of length 1, or 0 where no token of a text is known."""
+        rows = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            row[:] = self.embed_query(text)
+        return rows
+
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        """Embed a question as a (d,) float32 vector of length 1, or 0 where no token of it is known."""
+        tokens = tokenise_for_embedding(self._segmenter, text)
+        known = [self._vocabulary[token] for token in tokens if token in self._vocabulary]
+        vector: NDArray[np.float32] = _unit_rows(self._weights[known].sum(axis=0, keepdims=True))[0]
+        return vector
+
+
+class SentenceTransformerEmbedder:
+    """Any sentence-transformers model, from a folder or by its name on the hub.
+
+    Prompts that the model brings along ("query" for questions, "passage" or "document" for passages) are used.
+
+    Args:
+        name: a folder, read offline; or a model's name on the hub, downloaded where it is not cached.
+        query_prefix: put before each question instead of the model's own prompt.
+        passage_prefix: likewise for passages.
+        batch_size: texts in one forward pass.
+
+    Raises:
+        ConfigurationError: there is no such model, or it cannot be read.
+    """
+
+    def __init__(self, name: str, *, query_prefix: str = "", passage_prefix: str = "", batch_size: int = 32) -> None:
+        self.model_id = name
+        self._model = _load_sentence_transformer(name)
+        prompts = {key: prompt for key, prompt in self._model.prompts.items() if prompt}
+        self.query_prefix = query_prefix or prompts.get("query", "")
+        self.passage_prefix = passage_prefix or prompts.get("passage") or prompts.get("document", "")
+        self._batch_size = batch_size
+        self.fingerprint = _hash_state(self._model)
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return int(self._encode(["。"]).shape[1])
+
+    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed passages as (n, d) float32 rows of length 1."""
+        return self._encode([self.passage_prefix + text for text in texts])
+
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        """Embed a question as a (d,) float32 vector of length 1."""
+        vector: NDArray[np.float32] = self._encode([self.query_prefix + text])[0]
+        return vector
+
+    def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        # An empty prompt keeps the model from putting its default one before every text.
+        rows = self._model.encode(
+            list(texts), prompt="", batch_size=self._batch_size, convert_to_numpy=True, show_progress_bar=False
+        )
+        return _unit_rows(np.asarray(rows, dtype=np.float32).reshape(len(texts), -1))
+
+
+def load_embedder(name: str | None, segmenter: Segmenter, *, query_prefix: str = "") -> Embedder:
+    """Load an embedder by name.
+
+    Args:
+        name: ``None`` or "szqa" for the shipped one, else a sentence-transformers folder or hub name.
+        segmenter: cuts texts for the shipped one.
+        query_prefix: put before each question; for sentence-transformers models only.
+
+    Raises:
+        ConfigurationError: there is no such model, or it cannot be read, or it takes no prefix.
+    """
+    if name is None or name == "szqa":
+        if query_prefix:
+            raise ConfigurationError(
+                f"内置向量模型不使用查询前缀，却给了 {query_prefix!r}；请去掉前缀或另选模型 "
+                "(the shipped embedder takes no query prefix; drop it or name another model)"
+            )
+        return StaticEmbedder(segmenter)
+    return SentenceTransformerEmbedder(name, query_prefix=query_prefix)
+
+
+def _unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)
+
+
+def _read_static_model(model_dir: Path) -> tuple[dict[str, int], NDArray[np.float32]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        vocabulary = json.loads((model_dir / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+        tensors = load_file(model_dir / "model.safetensors")
+        weights = tensors["embeddings"].astype(np.float32) * tensors["weights"].astype(np.float32)[:, None]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise ConfigurationError(
+            f"{model_dir}: 不是完整的静态向量模型，需要 tokenizer.json 和 model.safetensors；请重新安装 szqa "
+            f"(not a complete static embedding model; install szqa again: {type(error).__name__}: {error})"
+        ) from error
+    if not isinstance(vocabulary, dict) or len(vocabulary) != len(weights):
+        raise ConfigurationError(
+            f"{model_dir}: 词表有 {len(vocabulary)} 项，权重有 {len(weights)} 行；请重新安装 szqa "
+            f"(vocabulary has {len(vocabulary)} entries, weights have {len(weights)} rows; install szqa again)"
+        )
+    return vocabulary, weights
+
+
+def _load_sentence_transformer(name: str) -> SentenceTransformer:
+    if Path(name).is_dir():
+        attempts = {"local folder": True}
+    else:  # a hub model that is cached needs no network
+        attempts = {"Hugging Face cache": True, "Hugging Face hub": False}
+    reasons = []
+    for place, local_files_only in attempts.items():
+        try:
+            return _open_sentence_transformer(name, local_files_only=local_files_only)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            lines = str(error).strip().splitlines() or [""]
+            reasons.append(f"{place}: {type(error).__name__}: {lines[0][:200]}")
+    raise ConfigurationError(
+        f"无法加载向量模型 {name!r}。请检查名称或文件夹；离线时请先下载模型，再给出其文件夹 "
+        f"(cannot load the embedding model; check the name, or download it and give its folder). "
+        f"尝试过 (tried): {'; '.join(reasons)}"
+    )
+
+
+def _open_sentence_transformer(name: str, *, local_files_only: bool) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(name, local_files_only=local_files_only).eval().float()
+
+
+def _hash_files(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _hash_state(model: SentenceTransformer) -> str:
+    """Hash the weights in memory: a hub model has no folder of its own."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

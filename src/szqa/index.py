@@ -1,0 +1,269 @@
+"""The index: passages, their vectors and their BM25 scores, bound together by a manifest.
+
+Row *i* of the passages is vector *i* and BM25 row *i*. On disk, every build is a folder of its own (a
+"generation") and the manifest names the one that counts; the manifest is replaced last, in one step, so a build that
+is killed leaves the index of before whole. This module knows nothing of questions.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from szqa.chunker import ChunkerSettings, chunk
+from szqa.corpus import USER_DICTIONARY_NAME, find_sources, source_name
+from szqa.datatypes import Block, Document, Passage
+from szqa.embedder import Embedder
+from szqa.errors import IndexFormatError, IndexMissingError
+from szqa.lexical import LexicalIndex
+from szqa.manifest import SCHEMA, Manifest, hash_file
+from szqa.store import VectorStore, store_class
+from szqa.text import Segmenter
+
+__all__ = ["Index", "Progress", "hash_sources", "stale_reasons"]
+
+_Item = TypeVar("_Item")
+
+# Passages embedded at a time: bounds memory, and keeps a progress bar moving.
+_BATCH = 256
+
+
+class Progress(Protocol):
+    """Hands items through, showing how far along they are."""
+
+    def __call__(self, items: Sequence[_Item], label: str) -> Iterable[_Item]:
+        """Iterate over ``items`` under a label."""
+
+
+def _silent(items: Sequence[_Item], label: str) -> Iterable[_Item]:
+    return items
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A corpus made searchable.
+
+    Attributes:
+        documents: the source texts by id.
+        passages: the units of retrieval.
+        store: the passages' vectors.
+        lexical: their BM25 scores.
+        embedder: embeds questions as the passages were embedded.
+        segmenter: cuts questions as the passages were cut.
+        settings: how documents were cut into passages.
+        store_name: the store's name in ``STORES``.
+        manifest: what the index was made from and with; ``None`` while it is only in memory.
+    """
+
+    documents: Mapping[str, Document]
+    passages: Sequence[Passage]
+    store: VectorStore
+    lexical: LexicalIndex
+    embedder: Embedder
+    segmenter: Segmenter
+    settings: ChunkerSettings
+    store_name: str = "faiss"
+    manifest: Manifest | None = None
+
+    def __post_init__(self) -> None:
+        counts = (len(self.passages), len(self.store), self.lexical.size)
+        if len(set(counts)) != 1:
+            raise IndexFormatError(
+                f"段落 {counts[0]} 条、向量 {counts[1]} 条、BM25 {counts[2]} 条，三者不一，请运行 szqa build "
+                f"(passages, vectors and BM25 rows differ in number; run: szqa build)"
+            )
+
+    @classmethod
+    def build(
+        cls,
+        documents: Sequence[Document],
+        *,
+        embedder: Embedder,
+        segmenter: Segmenter,
+        settings: ChunkerSettings | None = None,
+        store_name: str = "faiss",
+        progress: Progress = _silent,
+    ) -> Index:
+        """Make an index in memory."""
+        settings = settings or ChunkerSettings()
+        passages = [
+            passage for document in progress(documents, "切分段落 chunk") for passage in chunk(document, settings)
+        ]
+        lexical = LexicalIndex.build(progress(passages, "分词索引 BM25"), segmenter)
+        store = store_class(store_name)(embedder.dimension)
+        batches = [passages[start : start + _BATCH] for start in range(0, len(passages), _BATCH)]
+        for batch in progress(batches, "计算向量 embed"):
+            store.add(embedder.embed_passages([embedding_text(passage) for passage in batch]))
+        by_id = {document.id: document for document in documents}
+        return cls(by_id, passages, store, lexical, embedder, segmenter, settings, store_name)
+
+    def save(self, folder: Path, *, sources: Mapping[str, str]) -> Manifest:
+        """Write the index into a folder, replacing the one that is there.
+
+        Args:
+            folder: made if missing; other files in it are left alone.
+            sources: hashes of the source files, from ``hash_sources``.
+
+        Returns:
+            The manifest, once it is in place.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        generation = f"generation-{secrets.token_hex(8)}"
+        home = folder / generation
+        home.mkdir()
+        try:
+            self._write_files(home)
+            manifest = self._manifest(home, sources)
+            manifest.write(folder)
+        except BaseException:
+            shutil.rmtree(home, ignore_errors=True)
+            raise
+        for old in folder.glob("generation-*"):
+            if old.name != generation:
+                shutil.rmtree(old, ignore_errors=True)
+        return manifest
+
+    @classmethod
+    def load(cls, folder: Path, *, make_embedder: Callable[[Manifest, Segmenter], Embedder]) -> Index:
+        """Read an index and check it against its manifest.
+
+        Args:
+            folder: where ``save`` wrote it.
+            make_embedder: loads the embedder that the manifest names.
+
+        Raises:
+            IndexMissingError: there is none.
+            IndexFormatError: it is half-written, damaged, foreign, or does not fit the embedder or segmenter.
+        """
+        manifest = Manifest.read(folder)
+        manifest.verify_files(folder)
+        home = folder / manifest.generation
+        dictionary = home / USER_DICTIONARY_NAME
+        segmenter = Segmenter(dictionary if dictionary.is_file() else None)
+        _require("分词器 segmenter", segmenter.fingerprint, manifest.segmenter)
+        embedder = make_embedder(manifest, segmenter)
+        _require("向量模型 embedder", embedder.fingerprint, manifest.embedder_fingerprint)
+        documents = {document.id: document for document in map(_document, _lines(home / "documents.jsonl"))}
+        passages = [_passage(line, documents) for line in _lines(home / "passages.jsonl")]
+        return cls(
+            documents,
+            passages,
+            store_class(manifest.store).load(home / "store"),
+            LexicalIndex.load(home / "lexical", segmenter, size=len(passages)),
+            embedder,
+            segmenter,
+            ChunkerSettings(max_chars=manifest.max_chars),
+            manifest.store,
+            manifest,
+        )
+
+    def _write_files(self, home: Path) -> None:
+        _write_lines(home / "documents.jsonl", map(asdict, self.documents.values()))
+        _write_lines(home / "passages.jsonl", map(asdict, self.passages))
+        self.store.save(home / "store")
+        self.lexical.save(home / "lexical")
+        if self.segmenter.user_dictionary:
+            (home / USER_DICTIONARY_NAME).write_bytes(self.segmenter.user_dictionary)
+
+    def _manifest(self, home: Path, sources: Mapping[str, str]) -> Manifest:
+        files = sorted(path for path in home.rglob("*") if path.is_file())
+        return Manifest(
+            schema=SCHEMA,
+            generation=home.name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            embedder=self.embedder.model_id,
+            embedder_fingerprint=self.embedder.fingerprint,
+            query_prefix=self.embedder.query_prefix,
+            dimension=self.embedder.dimension,
+            segmenter=self.segmenter.fingerprint,
+            max_chars=self.settings.max_chars,
+            store=self.store_name,
+            store_kind=self.store.kind,
+            metric=self.store.metric,
+            documents=len(self.documents),
+            passages=len(self.passages),
+            sources=dict(sources),
+            files={path.relative_to(home).as_posix(): hash_file(path) for path in files},
+        )
+
+
+def embedding_text(passage: Passage) -> str:
+    """What is embedded for a passage: its document's title and its headings above its text."""
+    return "\n".join((passage.title, *passage.headings, passage.text))
+
+
+def hash_sources(corpus: Path) -> dict[str, str]:
+    """SHA-256 of every source file of a corpus folder, by its path relative to the folder."""
+    return {source_name(path, corpus): hash_file(path) for path in find_sources(corpus)}
+
+
+def stale_reasons(folder: Path, corpus: Path, *, embedder: Embedder, segmenter: Segmenter) -> list[str]:
+    """Why an index has to be built again before it answers for a corpus; empty where it need not.
+
+    Args:
+        folder: the index.
+        corpus: the corpus folder.
+        embedder: the embedder it should be made with.
+        segmenter: the segmenter, with the corpus's dictionary.
+    """
+    try:
+        manifest = Manifest.read(folder)
+        manifest.verify_files(folder)
+    except (IndexMissingError, IndexFormatError) as error:
+        return [str(error)]
+    reasons = []
+    sources = hash_sources(corpus)
+    for word, names in (
+        ("新增 added", sources.keys() - manifest.sources.keys()),
+        ("移除 removed", manifest.sources.keys() - sources.keys()),
+        ("改动 changed", {n for n in sources.keys() & manifest.sources.keys() if sources[n] != manifest.sources[n]}),
+    ):
+        reasons += [f"{word}: {name}" for name in sorted(names)]
+    if manifest.segmenter != segmenter.fingerprint:
+        reasons.append("分词器或 userdict.txt 已改动 (segmenter or userdict.txt changed)")
+    if (manifest.embedder_fingerprint, manifest.query_prefix) != (embedder.fingerprint, embedder.query_prefix):
+        reasons.append(f"向量模型不同 (another embedder): {manifest.embedder} → {embedder.model_id}")
+    if manifest.max_chars != ChunkerSettings().max_chars:
+        reasons.append("段落长度设置已改动 (chunker settings changed)")
+    return reasons
+
+
+def _require(what: str, found: str, recorded: str) -> None:
+    if found != recorded:
+        raise IndexFormatError(
+            f"{what}: 现为 {found}，索引建立时为 {recorded}，请运行 szqa build "
+            f"(differs from the one the index was made with; run: szqa build)"
+        )
+
+
+def _write_lines(path: Path, rows: Iterable[object]) -> None:
+    with path.open("w", encoding="utf-8") as stream:
+        for row in rows:
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8") as stream:
+        yield from stream
+
+
+def _document(line: str) -> Document:
+    row = json.loads(line)
+    blocks = tuple(Block(**block) for block in row.pop("blocks"))
+    return Document(**row, blocks=blocks)
+
+
+def _passage(line: str, documents: Mapping[str, Document]) -> Passage:
+    row = json.loads(line)
+    passage = Passage(**{**row, "headings": tuple(row["headings"])})
+    if documents[passage.document_id].text[passage.start : passage.end] != passage.text:
+        raise IndexFormatError(
+            f"段落 {passage.id} 与原文不符，请运行 szqa build (passage differs from its document; run: szqa build)"
+        )
+    return passage
