@@ -19,7 +19,7 @@ __all__ = ["DENSE_WEIGHT", "Mode", "Retriever"]
 Mode = Literal["hybrid", "lexical", "dense"]
 
 # Weight of the cosine beside the BM25 score, both z-scored over the pool; eval/README.md, "Retrieval settings".
-DENSE_WEIGHT = 0.2
+DENSE_WEIGHT = 0.1
 
 # Best passages of either search that are scored by both.
 _POOL = 100

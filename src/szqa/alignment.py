@@ -1,0 +1,543 @@
+"""How well each candidate answer fits a question: the columns the span ranker reads.
+
+The text around a candidate is compared with the question around its question word, in the sentence, in the clause and
+in the item of an enumeration; beside that stand the kind of answer, the unit, and whatever the question demands that
+the sentence lacks or contradicts. Knows nothing of models, indexes or passages' places in documents.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from szqa.candidates import SPAN_COLUMNS, Sentence
+from szqa.question import KINDS, Question, levels, numbers, years
+
+__all__ = ["COLUMNS", "SYNONYMS", "Context", "Term", "coverage", "describe", "extract_terms", "pieces"]
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+
+# Words that say the same in a question and in the reports it asks about; either may stand in for the other.
+SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "规上": ("规模以上",),
+    "涨": ("增长", "提高", "上升"),
+    "增速": ("增长",),
+    "增长": ("增加", "提高", "提升"),
+    "跌": ("下降", "减少"),
+    "公司": ("企业",),
+    "企业": ("公司", "家"),
+    "汽车": ("车",),
+    "成立": ("组建", "创立", "建立", "设立", "创办"),
+    "创立": ("成立", "创办", "建立"),
+    "建成": ("落成", "竣工", "完工"),
+    "出台": ("印发", "发布", "制定"),
+    "发布": ("出台", "印发", "公布"),
+    "入选": ("进入", "入围", "列入", "获评"),
+    "入围": ("进入", "入选"),
+    "进了": ("进入", "入围", "入选"),
+    "进入": ("入围", "入选"),
+    "获评": ("获得", "入选", "评为"),
+    "出生": ("生于", "诞生"),
+    "去世": ("逝世", "病逝", "死于", "离世"),
+    "逝世": ("去世", "病逝"),
+    "位于": ("地处", "坐落"),
+    "坐落": ("位于", "地处"),
+    "毕业": ("就读",),
+    "举办": ("举行", "召开"),
+    "举行": ("举办", "召开"),
+    "召开": ("举办", "举行"),
+    "目标": ("力争", "建成", "形成"),
+    "新增": ("增加", "新获"),
+    "又称": ("别名", "也称", "俗称"),
+    "别名": ("又称", "俗称", "别称"),
+    "工厂": ("厂",),
+}
+_FUNCTION = frozenset("的了是在和与及为有被把将对于其这那个都也就由从到以之而等着过吗呢请")
+_WORD = re.compile(r"[a-z0-9][a-z0-9.]*[a-z0-9]|[a-z0-9]")
+_HAN = re.compile(r"[一-鿿㐀-䶿]+")
+
+QUESTION_COLUMNS: Final = ("kind", "question_chars", "left_share", "asks_unit", "question_years", "question_levels")
+SENTENCE_COLUMNS: Final = (
+    "hit_rank",
+    "hit_gap",
+    "hits",
+    "sentence_rank",
+    "sentence_cover",
+    "sentence_gap",
+    "neighbour_cover",
+    "passage_cover",
+    "title_cover",
+    "all_cover",
+    "sentence_chars",
+    "sentence_position",
+    "missing_weight_sentence",
+    "missing_weight_passage",
+    "missing_share_passage",
+    "year_state",
+    "number_missing",
+    "level_missing",
+    "names",
+    "name_missing_sentence",
+    "name_missing_around",
+    "nouns",
+    "noun_missing_sentence",
+    "noun_missing_around",
+)
+ALIGNED_COLUMNS: Final = (
+    *(
+        f"{region}_{side}_{direction}"
+        for region in ("sentence", "clause", "item")
+        for side in ("left", "right")
+        for direction in ("before", "after")
+    ),
+    "clause_cover",
+    "clause_gap",
+    "item_cover",
+    "item_gap",
+    "item_gap_all",
+    "clause_gap_all",
+    "inside_weight",
+    "inside_share",
+    "outside_cover",
+    "distance_before",
+    "weight_before",
+    "distance_after",
+    "weight_after",
+    "distance_left_last",
+    "distance_right_first",
+    "match_before",
+    "match_after",
+    "unit_state",
+    "unit_other",
+    "head_state",
+    "kind_match",
+    "level_conflict",
+    "year_conflict",
+    "in_question",
+    "noun_missing_clause",
+)
+COLUMNS: Final = (*QUESTION_COLUMNS, *SENTENCE_COLUMNS, *ALIGNED_COLUMNS, *SPAN_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A piece of the question to be found in the text.
+
+    Attributes:
+        forms: strings that count as it; the first is the question's own.
+        weight: how much it tells, >= 0.
+        left: whether it stands left of the question word.
+    """
+
+    forms: tuple[str, ...]
+    weight: float
+    left: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where a sentence stands among what was retrieved.
+
+    Attributes:
+        passage: the folded passage around the sentence.
+        title: the folded title and headings above it.
+        start: first code point of the sentence in the passage.
+        hit_rank: rank of the passage, from 1.
+        hit_gap: how far its score is below the best hit's, as a share of the best, [0, 1].
+        hits: number of hits read.
+        rank: rank of the sentence by ``cover``, from 0.
+        cover: share of the terms' weight found in the sentence, [0, 1].
+        best_cover: the best sentence's.
+        neighbour_cover: the same with the sentences beside it.
+        best_clause: the largest share found in one clause of any sentence.
+        best_item: the same for one item of an enumeration.
+        names: names in the question, each with what may stand for it.
+        nouns: other nouns in the question, likewise.
+    """
+
+    passage: str
+    title: str
+    start: int
+    hit_rank: int
+    hit_gap: float
+    hits: int
+    rank: int
+    cover: float
+    best_cover: float
+    neighbour_cover: float
+    best_clause: float
+    best_item: float
+    names: tuple[tuple[str, ...], ...] = ()
+    nouns: tuple[tuple[str, ...], ...] = ()
+
+
+def pieces(folded: str) -> list[str]:
+    """Words of letters and digits, and pairs of neighbouring Han characters."""
+    found = _WORD.findall(folded)
+    for run in _HAN.findall(folded):
+        found.extend(run[i : i + 2] for i in range(len(run) - 1)) if len(run) > 1 else found.append(run)
+    return found
+
+
+def extract_terms(question: Question, weight_of: Callable[[str], float]) -> list[Term]:
+    """Terms of a question's two sides, each piece once a side."""
+    terms: list[Term] = []
+    for text, left in ((question.left, True), (question.right, False)):
+        forms = dict.fromkeys(pieces(text))
+        alternatives: dict[str, list[str]] = {}
+        for word, others in SYNONYMS.items():
+            if word in text:
+                for piece in forms:
+                    if piece in word or word in piece:
+                        alternatives.setdefault(piece, []).extend(others)
+        for piece in forms:
+            function_share = sum(character in _FUNCTION for character in piece) / len(piece)
+            weight = weight_of(piece) * (1.0, 0.35, 0.0)[round(2 * function_share)]
+            if weight > 0:
+                terms.append(Term((piece, *alternatives.get(piece, ())), weight, left))
+    return terms
+
+
+def coverage(terms: Sequence[Term], text: str) -> float:
+    """Share of the terms' weight found in a folded text, [0, 1]."""
+    total = sum(term.weight for term in terms)
+    found = sum(term.weight for term in terms if any(form in text for form in term.forms))
+    return found / total if total else 0.0
+
+
+def describe(question: Question, terms: Sequence[Term], sentence: Sentence, context: Context) -> Floats:
+    """Describe every candidate of a sentence.
+
+    Returns:
+        (n, len(COLUMNS)) float32, one row a candidate of ``sentence``.
+    """
+    count = len(sentence.starts)
+    shared = [*_question_columns(question, terms), *_sentence_columns(question, terms, sentence, context)]
+    constant = np.broadcast_to(np.array(shared, dtype=np.float32), (count, len(shared)))
+    aligned = np.stack(
+        [
+            np.asarray(column, dtype=np.float32)
+            for column in (
+                *_overlap_columns(terms, sentence, context),
+                *_demand_columns(question, sentence, context),
+            )
+        ],
+        axis=1,
+    )
+    return np.concatenate([constant, aligned, sentence.features], axis=1)
+
+
+def _question_columns(question: Question, terms: Sequence[Term]) -> list[float]:
+    total = sum(term.weight for term in terms) or 1.0
+    return [
+        KINDS.index(question.kind),
+        len(question.text),
+        sum(term.weight for term in terms if term.left) / total,
+        bool(question.unit),
+        len(question.years),
+        len(question.levels),
+    ]
+
+
+def _sentence_columns(question: Question, terms: Sequence[Term], sentence: Sentence, context: Context) -> list[float]:
+    total = sum(term.weight for term in terms) or 1.0
+    around = context.title + "\n" + context.passage
+    missing_here = [t.weight for t in terms if not any(form in sentence.text for form in t.forms)]
+    missing_around = [t.weight for t in terms if not any(form in around for form in t.forms)]
+    named = numbers(sentence.text)
+    return [
+        context.hit_rank,
+        context.hit_gap,
+        context.hits,
+        context.rank,
+        context.cover,
+        context.best_cover - context.cover,
+        context.neighbour_cover,
+        coverage(terms, context.passage),
+        coverage(terms, context.title),
+        1.0 - sum(missing_around) / total,
+        len(sentence.text),
+        context.start / max(1, len(context.passage)),
+        max(missing_here, default=0.0),
+        max(missing_around, default=0.0),
+        sum(missing_around) / total,
+        _year_state(question, sentence.text, around),
+        len(question.numbers - named) if question.numbers else -1,
+        len([level for level in question.levels if level not in sentence.text]) if question.levels else -1,
+        len(context.names),
+        _missing(context.names, sentence.text),
+        _missing(context.names, around),
+        len(context.nouns),
+        _missing(context.nouns, sentence.text),
+        _missing(context.nouns, around),
+    ]
+
+
+def _missing(words: Sequence[Sequence[str]], text: str) -> int:
+    """How many of the words, each given with what may stand for it, a text lacks."""
+    return sum(not any(form in text for form in forms) for forms in words)
+
+
+def _year_state(question: Question, sentence: str, around: str) -> int:
+    """-1 no year asked, 0 it is nowhere, 1 around, 2 in the sentence; less 3 where the sentence names only others."""
+    if not question.years:
+        return -1
+    if any(year in sentence for year in question.years):
+        return 2
+    return (1 if any(year in around for year in question.years) else 0) - (3 if years(sentence) else 0)
+
+
+def _overlap_columns(terms: Sequence[Term], sentence: Sentence, context: Context) -> list[Floats]:
+    """Columns from sentence_left_before to distance_right_first."""
+    text, starts, ends = sentence.text, sentence.starts, sentence.ends
+    total = sum(term.weight for term in terms) or 1.0
+    places = [_occurrences(text, term.forms) for term in terms]
+    columns: list[Floats] = []
+    regions = (((0, len(text)),), sentence.clauses, sentence.items)
+    covers: list[Floats] = []
+    for intervals in regions:
+        whole = np.zeros(len(text) + 1, dtype=np.float32)
+        for left in (True, False):
+            before, after = _region_overlap(len(text), intervals, terms, places, left=left)
+            columns += [before[starts] / total, after[ends] / total]
+        for a, b in intervals:
+            inside = [any(a <= start and end <= b for start, end in found) for found in places]
+            whole[a : b + 1] = sum(term.weight for term, held in zip(terms, inside, strict=True) if held) / total
+        covers.append(whole)
+    best_other = [_best_other(cover, intervals) for cover, intervals in zip(covers, regions, strict=True)]
+    clause, item = covers[1], covers[2]
+    columns += [clause[starts], (clause - best_other[1])[starts], item[starts], (item - best_other[2])[starts]]
+    columns += [context.best_item - item[starts], context.best_clause - clause[starts]]
+    return [*columns, *_near_columns(terms, places, sentence, total, context)]
+
+
+def _near_columns(
+    terms: Sequence[Term],
+    places: Sequence[Sequence[tuple[int, int]]],
+    sentence: Sentence,
+    total: float,
+    context: Context,
+) -> list[Floats]:
+    """Columns from inside_weight to distance_right_first."""
+    length, starts, ends = len(sentence.text), sentence.starts, sentence.ends
+    weight_at_end = np.zeros(length + 1, dtype=np.float32)
+    weight_at_start = np.zeros(length + 1, dtype=np.float32)
+    marked = np.zeros(length + 1, dtype=np.float32)
+    left_end = np.zeros(length + 1, dtype=bool)
+    right_start = np.zeros(length + 1, dtype=bool)
+    for term, found in zip(terms, places, strict=True):
+        for start, end in found:
+            weight_at_end[end] = max(weight_at_end[end], term.weight)
+            weight_at_start[start] = max(weight_at_start[start], term.weight)
+            marked[start:end] = 1
+            left_end[end] |= term.left
+            right_start[start] |= not term.left
+    cumulative = np.concatenate([[0], np.cumsum(weight_at_start)[:-1]]).astype(np.float32)
+    characters = np.concatenate([[0], np.cumsum(marked[:-1])]).astype(np.float32)
+    inside = np.maximum(cumulative[ends] - cumulative[starts], 0) / total
+    near_before, near_after = _nearest(weight_at_end > 0, forwards=False), _nearest(weight_at_start > 0, forwards=True)
+    near_left, near_right = _nearest(left_end, forwards=False), _nearest(right_start, forwards=True)
+    at_before = np.maximum(starts - near_before[starts], 0)
+    at_after = np.minimum(ends + near_after[ends], length)
+    return [
+        inside,
+        (characters[ends] - characters[starts]) / (ends - starts),
+        context.cover - inside,
+        near_before[starts],
+        weight_at_end[at_before],
+        near_after[ends],
+        weight_at_start[at_after],
+        near_left[starts],
+        near_right[ends],
+    ]
+
+
+def _occurrences(text: str, forms: Sequence[str]) -> list[tuple[int, int]]:
+    found = []
+    for form in forms:
+        position = text.find(form)
+        while position >= 0:
+            found.append((position, position + len(form)))
+            position = text.find(form, position + 1)
+    return found
+
+
+def _region_overlap(
+    length: int,
+    intervals: Sequence[tuple[int, int]],
+    terms: Sequence[Term],
+    places: Sequence[Sequence[tuple[int, int]]],
+    *,
+    left: bool,
+) -> tuple[Floats, Floats]:
+    """Weight of one side's terms before and after each boundary, within the boundary's own interval."""
+    before = np.zeros(length + 1, dtype=np.float32)
+    after = np.zeros(length + 1, dtype=np.float32)
+    for a, b in intervals:
+        for term, found in zip(terms, places, strict=True):
+            if term.left is not left:
+                continue
+            within = [(start, end) for start, end in found if a <= start and end <= b]
+            if within:
+                before[min(end for _, end in within)] += term.weight
+                after[max(start for start, _ in within)] += term.weight
+        before[a : b + 1] = np.cumsum(before[a : b + 1])
+        after[a : b + 1] = np.cumsum(after[a : b + 1][::-1])[::-1]
+    return before, after
+
+
+def _best_other(cover: Floats, intervals: Sequence[tuple[int, int]]) -> Floats:
+    """For each boundary the best cover of an interval it is not in."""
+    result = np.zeros_like(cover)
+    values = [float(cover[a]) for a, _ in intervals]
+    for number, (a, b) in enumerate(intervals):
+        result[a : b + 1] = max((value for other, value in enumerate(values) if other != number), default=0.0)
+    return result
+
+
+def _nearest(marks: NDArray[np.bool_], *, forwards: bool) -> Ints:
+    """Distance of each boundary to the next mark at or behind it (or before it), 99 where there is none."""
+    length = len(marks)
+    positions = np.arange(length)
+    if forwards:
+        known = np.where(marks, positions, 10**6)
+        nearest = np.minimum.accumulate(known[::-1])[::-1] - positions
+    else:
+        known = np.where(marks, positions, -(10**6))
+        nearest = positions - np.maximum.accumulate(known)
+    return np.minimum(nearest, 99).astype(np.int32)
+
+
+def _demand_columns(question: Question, sentence: Sentence, context: Context) -> list[Floats]:
+    """Columns from match_before to noun_missing_clause."""
+    text, starts, ends = sentence.text, sentence.starts, sentence.ends
+    spans = [text[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    left, right = question.left.rstrip("是为有达约共 "), question.right
+    before = np.array([_common_suffix(text[:p].rstrip("是为有达约共 "), left) for p in range(len(text) + 1)])
+    after = np.array([_common_prefix(text[p:], right) for p in range(len(text) + 1)])
+    conflict = _level_conflict(question, sentence)
+    return [
+        before[starts],
+        after[ends],
+        np.array([_unit_state(question.unit, span, text[e:]) for span, e in zip(spans, ends.tolist(), strict=True)]),
+        np.array([bool(question.unit) and _other_unit(question.unit, span) for span in spans]),
+        np.array([_head_state(question.head, span, text[e:]) for span, e in zip(spans, ends.tolist(), strict=True)]),
+        _kind_match(question.kind, sentence.features),
+        conflict[starts],
+        _year_conflict(question, sentence, context)[starts],
+        np.array([span in question.text for span in spans]),
+        _missing_by_clause(context.nouns, sentence)[starts],
+    ]
+
+
+def _common_suffix(first: str, second: str) -> int:
+    count = 0
+    while count < min(len(first), len(second), 12) and first[-1 - count] == second[-1 - count]:
+        count += 1
+    return count
+
+
+def _common_prefix(first: str, second: str) -> int:
+    count = 0
+    while count < min(len(first), len(second), 12) and first[count] == second[count]:
+        count += 1
+    return count
+
+
+def _unit_state(unit: str, span: str, behind: str) -> int:
+    """-1 no unit asked, 3 the span ends with it, 2 it follows, 1 the span holds it, 0 none of these."""
+    if not unit:
+        return -1
+    if span.endswith(unit) or (unit == "%" and span.endswith("个百分点")):
+        return 3
+    if behind.startswith(unit):
+        return 2
+    return 1 if unit in span else 0
+
+
+_UNIT_BEHIND = re.compile(r"\d[万亿千百余多]*([^\d万亿千百余多.,])")
+
+
+def _other_unit(unit: str, span: str) -> bool:
+    found = _UNIT_BEHIND.findall(span)
+    return bool(found) and not any(unit.lstrip("万亿千百").startswith(other) for other in found)
+
+
+def _head_state(head: str, span: str, behind: str) -> int:
+    """-1 no noun asked for, 4 the span ends with it, 3 it follows, 2 inside, 1 its last character ends the span."""
+    if not head:
+        return -1
+    if span.endswith(head):
+        return 4
+    if behind.startswith(head):
+        return 3
+    if head in span:
+        return 2
+    return 1 if span.endswith(head[-1]) else 0
+
+
+# Columns of SPAN_COLUMNS of which one must hold for a kind of answer, and those of which none may.
+_KIND_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "count": ("span_number",),
+    "percent": ("span_percent",),
+    "money": ("span_money",),
+    "date": ("span_date",),
+    "person": ("span_person", "span_unknown", "span_dotted", "span_latin"),
+    "place": ("span_place", "span_place_suffix"),
+    "organisation": ("span_organisation",),
+    "title": ("span_quoted", "span_quoted_inside"),
+    "list": ("span_has_enumeration",),
+}
+
+
+def _kind_match(kind: str, features: Floats) -> Floats:
+    """1 where a candidate is of the kind asked for, 0 where not, -1 where the kind says nothing."""
+    columns = [SPAN_COLUMNS.index(name) for name in _KIND_COLUMNS.get(kind, ())]
+    if not columns:
+        return np.full(len(features), -1, dtype=np.float32)
+    matched: Floats = features[:, columns].max(axis=1)
+    return matched
+
+
+def _missing_by_clause(words: Sequence[Sequence[str]], sentence: Sentence) -> Floats:
+    """For each boundary how many of the words its clause lacks."""
+    result = np.zeros(len(sentence.text) + 1, dtype=np.float32)
+    for a, b in sentence.clauses:
+        result[a : b + 1] = _missing(words, sentence.text[a:b])
+    return result
+
+
+def _level_conflict(question: Question, sentence: Sentence) -> Floats:
+    """For each boundary 1 where its item names another level than the question's, -1 where the same, else 0."""
+    result = np.zeros(len(sentence.text) + 1, dtype=np.float32)
+    if question.levels:
+        for a, b in sentence.items:
+            named = levels(sentence.text[a:b])
+            if named:
+                result[a : b + 1] = -1 if named & question.levels else 1
+    return result
+
+
+def _year_conflict(question: Question, sentence: Sentence, context: Context) -> Floats:
+    """For each boundary 1 where the last year named before it is not the question's, -1 where it is, else 0."""
+    result = np.zeros(len(sentence.text) + 1, dtype=np.float32)
+    if not question.years:
+        return result
+    state = _last_year(context.passage[: context.start], question)
+    for a, b in sentence.clauses:
+        state = _last_year(sentence.text[a:b], question) or state
+        result[a : b + 1] = state
+    return result
+
+
+def _last_year(text: str, question: Question) -> int:
+    named = re.findall(r"(?<![\d.])((?:1[0-9]|20)\d\d)(?=年|[—\-~至到])", text)
+    if not named:
+        return 0
+    return -1 if question.years & years(text) else 1

@@ -1,0 +1,166 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from szqa.alignment import COLUMNS, Context, coverage, describe, extract_terms, pieces
+from szqa.candidates import SPAN_COLUMNS, Sentence, propose
+from szqa.cues import CUE_COLUMNS, CueCounts, Cues
+from szqa.question import analyse
+from szqa.text import Segmenter, fold
+
+FACTORIES = "2024年，苏州33家企业获评江苏省省级智能工厂、224家企业获评省级智能车间。"
+
+
+@pytest.mark.parametrize(
+    ("question", "kind", "word", "unit"),
+    [
+        ("2024年苏州规上工业总产值是多少？", "money", "多少", ""),
+        ("苏州有几家企业进了世界500强", "count", "几家", "家"),
+        ("省级智能车间有多少家", "count", "多少家", "家"),
+        ("新能源汽车渗透率", "percent", "", "%"),
+        ("规上工业增加值涨了多少", "percent", "多少", "%"),
+        ("苏州新增国家重点软件企业数量", "count", "", ""),
+        ("公共领域新增充电桩多少根", "count", "多少根", "根"),
+        ("完成投资多少亿元", "money", "多少亿元", "亿元"),
+        ("哪个区的光纤光缆产业集群入选", "place", "哪个区", ""),
+        ("谁主持了会议", "person", "谁", ""),
+        ("他是哪一年出生的", "date", "哪一年", ""),
+        ("苏州为什么发展工业软件", "reason", "为什么", ""),
+        ("这种鱼又称为什么", "thing", "什么", ""),
+        ("出台了哪份文件", "title", "哪份文件", ""),
+        ("企业如何转型", "manner", "如何", ""),
+    ],
+)
+def test_analyse_tells_what_is_asked(question: str, kind: str, word: str, unit: str) -> None:
+    asked = analyse(fold(question))
+    assert (asked.kind, asked.text[asked.start : asked.end], asked.unit) == (kind, word, unit)
+
+
+def test_analyse_collects_what_must_hold() -> None:
+    asked = analyse(fold("2023年有3家省级智能工厂吗"))
+    assert [set(found) for found in (asked.years, asked.numbers, asked.levels)] == [{"2023"}, {"3"}, {"省级"}]
+
+
+def test_analyse_names_the_noun_asked_for() -> None:
+    assert analyse("哪个区的集群入选").head == "区"
+    assert analyse("他毕业于什么大学").head == "大学"
+
+
+@given(st.text(max_size=60))
+def test_analyse_keeps_the_parts_in_order(text: str) -> None:
+    asked = analyse(fold(text))
+    assert asked.text.startswith(asked.left)
+    assert 0 <= asked.start <= asked.end <= len(text)
+
+
+def candidate_texts(text: str, segmenter: Segmenter) -> set[str]:
+    folded = fold(text)
+    sentence = propose(folded, segmenter.tag(folded))
+    return {folded[a:b] for a, b in zip(sentence.starts, sentence.ends, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        (FACTORIES, ["2024年", "33家", "224家", "省级智能车间", "33家企业"]),
+        ("渗透率达45.3%，新增20.9万辆。", ["45.3%", "20.9万辆"]),
+        ("出台《苏州市创新领军企业实施意见》。", ["《苏州市创新领军企业实施意见》"]),
+        ("新增高端科技仪器、大飞机、特钢材料3个集群。", ["高端科技仪器、大飞机、特钢材料"]),
+        ("规模以上工业总产值达5万亿元。", ["5万亿元"]),
+    ],
+)
+def test_propose_finds_answers_whole(text: str, answers: list[str], segmenter: Segmenter) -> None:
+    assert set(answers) <= candidate_texts(text, segmenter)
+
+
+def test_propose_never_splits_numbers_or_brackets(segmenter: Segmenter) -> None:
+    texts = candidate_texts("产值4.68万亿元（含“苏州智造”）。", segmenter)
+    assert not [text for text in texts if text.startswith(("68", ".")) or text.endswith("4.6")]
+    assert all(text.count("(") == text.count(")") and text.count("“") == text.count("”") for text in texts)
+
+
+@given(st.text(alphabet="苏州有33家企业,、。《》“”()2024年%a ", max_size=40))
+def test_propose_keeps_inside_the_sentence(text: str) -> None:
+    tokens = [(character, place, place + 1, "n") for place, character in enumerate(text)]
+    sentence = propose(text, tokens)
+    assert np.all(sentence.starts < sentence.ends)
+    assert np.all((sentence.starts >= 0) & (sentence.ends <= len(text)))
+    assert sentence.features.shape == (len(sentence.starts), len(SPAN_COLUMNS))
+    assert np.isfinite(sentence.features).all()
+
+
+def test_clauses_and_items_are_cut_at_marks_but_not_in_numbers() -> None:
+    sentence = propose("有1,234家、5家,共6家。", [])
+    assert [sentence.text[a:b] for a, b in sentence.items] == ["有1,234家", "5家", "共6家"]
+    assert [sentence.text[a:b] for a, b in sentence.clauses] == ["有1,234家、5家", "共6家"]
+
+
+def described(question: str, text: str, segmenter: Segmenter) -> tuple[Sentence, np.ndarray]:
+    folded = fold(text)
+    sentence = propose(folded, segmenter.tag(folded))
+    asked = analyse(fold(question))
+    terms = extract_terms(asked, lambda _: 1.0)
+    cover = coverage(terms, folded)
+    context = Context(folded, "", 0, 1, 0.0, 1, 0, cover, cover, cover, 1.0, 1.0)
+    return sentence, describe(asked, terms, sentence, context)
+
+
+def column(sentence: Sentence, features: np.ndarray, span: str, name: str) -> float:
+    row = next(
+        i for i, (a, b) in enumerate(zip(sentence.starts, sentence.ends, strict=True)) if sentence.text[a:b] == span
+    )
+    return float(features[row, COLUMNS.index(name)])
+
+
+def test_describe_aligns_with_the_item_of_an_enumeration(segmenter: Segmenter) -> None:
+    sentence, features = described("多少家企业获评省级智能车间", FACTORIES, segmenter)
+    assert features.shape == (len(sentence.starts), len(COLUMNS))
+    right, neighbour = (column(sentence, features, span, "item_right_after") for span in ("224家", "33家"))
+    assert right > neighbour
+    assert column(sentence, features, "224家", "match_after") == len("企业获评省级智能车间")
+
+
+def test_describe_sees_contradictions(segmenter: Segmenter) -> None:
+    sentence, features = described("2023年苏州有多少家市级智能车间", FACTORIES, segmenter)
+    assert column(sentence, features, "224家", "year_conflict") == 1
+    assert column(sentence, features, "224家", "level_conflict") == 1
+    assert column(sentence, features, "224家", "year_state") == -3
+    sentence, features = described("2024年苏州有多少家省级智能车间", FACTORIES, segmenter)
+    assert column(sentence, features, "224家", "year_conflict") == -1
+    assert column(sentence, features, "224家", "level_conflict") == -1
+    assert column(sentence, features, "224家", "year_state") == 2
+
+
+def test_describe_sees_unit_and_kind(segmenter: Segmenter) -> None:
+    sentence, features = described("有多少家企业获评", FACTORIES, segmenter)
+    assert column(sentence, features, "33家", "unit_state") == 3
+    assert column(sentence, features, "省级智能车间", "unit_state") == 0
+    assert column(sentence, features, "33家", "kind_match") == 1
+    assert column(sentence, features, "省级智能车间", "kind_match") == 0
+
+
+def test_synonyms_count_as_found() -> None:
+    terms = extract_terms(analyse("规上工业涨了多少"), lambda _: 1.0)
+    assert coverage(terms, "规模以上工业增长") > coverage(terms, "大型工业变化")
+
+
+def test_pieces_are_words_and_pairs() -> None:
+    assert pieces("2024年苏州5g工厂") == ["2024", "5g", "年苏", "苏州", "工厂"]
+
+
+def test_cues_learn_edges_and_come_back_from_a_file(tmp_path: Path) -> None:
+    asked = analyse("他生于哪一年")
+    counts = CueCounts()
+    for _ in range(30):
+        counts.add(asked, "他生于1990年冬", [(0, 1), (3, 8), (8, 9), (3, 9)], [(3, 8)])
+    cues = counts.cues()
+    cues.save(tmp_path / "cues.json")
+    loaded = Cues.load(tmp_path / "cues.json")
+    starts, ends = np.array([3, 0], dtype=np.int32), np.array([8, 9], dtype=np.int32)
+    values = loaded.columns(asked, "他生于1990年冬", starts, ends)
+    assert values.tolist() == cues.columns(asked, "他生于1990年冬", starts, ends).tolist()
+    last = CUE_COLUMNS.index("cue_last_1")
+    assert values[0, last] > 0 > values[1, last]

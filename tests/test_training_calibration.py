@@ -1,0 +1,32 @@
+"""The second calibration learns from a handful of questions which of the reader's answers to trust."""
+
+import pytest
+
+pytest.importorskip("sklearn")
+
+from szqa.datatypes import Hit, Passage
+from szqa.reader import RankerReader
+from szqa.text import Segmenter
+from szqa.training.calibration import CalibrationCase, fit_calibration
+
+TEXT = "2024年，苏州33家企业获评省级智能工厂，新增5G工厂23个，新能源汽车渗透率达45.3%。"
+
+
+def test_answers_score_higher_than_questions_about_other_things(segmenter: Segmenter) -> None:
+    hits = (Hit(Passage("d:0", "d", "苏州", (), TEXT, 0, len(TEXT)), score=1.0, rank=1),)
+    right = [
+        ("苏州多少家企业获评省级智能工厂", "33家"),
+        ("新增5G工厂多少个", "23个"),
+        ("新能源汽车渗透率达多少", "45.3%"),
+    ]
+    wrong = ["谁写了红楼梦", "泰坦尼克号是哪年沉没的", "光的速度是多少"]
+    cases = [CalibrationCase(question, hits, (answer,)) for question, answer in right] * 5
+    cases += [CalibrationCase(question, hits, ()) for question in wrong] * 5
+    reader = RankerReader(segmenter)
+    calibration, scores = fit_calibration(reader, cases)
+    assert scores.questions == 30
+    assert scores.auroc > 0.9
+    sure, unsure = (
+        calibration(reader.evidence(reader.weigh(question, hits)))[0] for question in (right[0][0], wrong[0])
+    )
+    assert sure > 0 > unsure
