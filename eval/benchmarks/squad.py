@@ -1,0 +1,103 @@
+"""Open-domain figures on a SQuAD, CMRC 2018 or DRCD file: every context is a document of one in-memory index.
+
+Usage: python eval/benchmarks/squad.py FILE [--limit N] [--json]
+
+Retrieval is measured by documents (the rank of the first passage of the question's own context) for lexical, dense
+and hybrid search; answers by EM and F1 over all contexts, and reading with the context given. The reader answers
+every question here (threshold 0), as the official script expects; "at the threshold" is the product's own behaviour.
+CMRC 2018 dev is for reporting: nothing may be tuned on these figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track
+
+from szqa.datatypes import Hit
+from szqa.embedder import load_embedder
+from szqa.evaluation import RANKING_MEASURES, QuestionRow, ranking_scores
+from szqa.goldset import Question, read_evaluation_set
+from szqa.index import Index
+from szqa.report import EvaluationOptions, run_evaluation
+from szqa.retriever import Mode, Retriever
+from szqa.text import Segmenter
+
+_Item = TypeVar("_Item")
+_MODES: tuple[Mode, ...] = ("lexical", "dense", "hybrid")
+# Passages searched to find ten documents: a context longer than a passage takes more than one of them.
+_PASSAGES = 40
+_DEPTH = 10
+
+
+def main() -> None:
+    """Measure one file and print its figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--limit", type=int, help="first so many questions only; every context stays")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    figures = {"retrieval": _retrieval(options.file, options.limit), "answers": _answers(options.file, options.limit)}
+    if options.json:
+        print(json.dumps({"file": options.file.name, **figures}, ensure_ascii=False, indent=1))
+        return
+    for part, by_name in figures.items():
+        for name, scores in by_name.items():
+            print(part, name, *(f"{measure} {value:.4f}" for measure, value in scores.items()), sep="\t")
+
+
+def _retrieval(file: Path, limit: int | None) -> dict[str, dict[str, float]]:
+    """Mode → measure → mean over the questions."""
+    evaluation_set = read_evaluation_set(file)
+    segmenter = Segmenter()
+    index = Index.build(
+        evaluation_set.documents, embedder=load_embedder(None, segmenter), segmenter=segmenter, progress=_progress
+    )
+    retriever = Retriever(index)
+    questions = [question for question in evaluation_set.questions[:limit] if question.text.strip()]
+    figures: dict[str, dict[str, float]] = {}
+    for mode in _MODES:
+        ranks = [
+            (_document_rank(question, retriever.search(question.text, top_k=_PASSAGES, mode=mode)),)
+            for question in _progress(questions, mode)
+        ]
+        scores = ranking_scores(ranks)
+        figures[mode] = {name: fmean(scores[name]) for name in RANKING_MEASURES}
+    return figures
+
+
+def _document_rank(question: Question, hits: Sequence[Hit]) -> int | None:
+    """Rank of the question's own context among the distinct documents, ``None`` beyond the tenth."""
+    documents = list(dict.fromkeys(hit.passage.document_id for hit in hits))[:_DEPTH]
+    return documents.index(question.document_id) + 1 if question.document_id in documents else None
+
+
+def _answers(file: Path, limit: int | None) -> dict[str, dict[str, float]]:
+    """Way of asking → measure → figure."""
+    open_domain = run_evaluation(EvaluationOptions(file, limit=limit), progress=_progress)
+    given = run_evaluation(EvaluationOptions(file, limit=limit, given_context=True, threshold=0.0), progress=_progress)
+    return {
+        "open domain": _means([replace(row, answered=row.candidate is not None) for row in open_domain.rows]),
+        "open domain, at the threshold": _means(open_domain.rows),
+        "context given": _means(given.rows),
+    }
+
+
+def _means(rows: Sequence[QuestionRow]) -> dict[str, float]:
+    answered = fmean(row.answered for row in rows)
+    return {"em": fmean(row.em for row in rows), "f1": fmean(row.f1 for row in rows), "answered": answered}
+
+
+def _progress(items: Sequence[_Item], label: str) -> Iterable[_Item]:
+    return track(items, description=label, console=Console(stderr=True))
+
+
+if __name__ == "__main__":
+    main()

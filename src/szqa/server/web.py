@@ -1,0 +1,135 @@
+"""The web application: API, pages and widget on FastAPI, the Gradio chat at its root."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+from szqa.assistant import Assistant
+from szqa.errors import ConfigurationError
+from szqa.feedback import FeedbackStore
+from szqa.server.api import api_router
+from szqa.server.chat import mount_chat, warm_up
+from szqa.server.gate import Gate
+from szqa.server.pages import STATIC, add_pages
+from szqa.server.problems import add_problem_handlers
+from szqa.server.service import Service
+from szqa.server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["make_app", "serve"]
+
+# An open chat page holds its connection for ever; Ctrl-C does not wait for it longer than this.
+_LAST_WORDS_S: Final = 2
+
+
+def make_app(assistant: Assistant, settings: ServerSettings) -> FastAPI:
+    """Make the application.
+
+    Args:
+        assistant: answers the questions.
+        settings: who may call it, and where feedback is kept.
+
+    Raises:
+        ConfigurationError: the feedback file cannot be opened.
+    """
+    return _application(assistant, settings, warm=False)
+
+
+def _application(assistant: Assistant, settings: ServerSettings, *, warm: bool) -> FastAPI:
+    from fastapi import FastAPI
+    from starlette.middleware.cors import CORSMiddleware
+
+    feedback = FeedbackStore(settings.feedback) if settings.feedback else None
+    service = Service(assistant, feedback)
+    # FastAPI's own /docs fetches its scripts from another host; pages.py serves one that does not.
+    app = FastAPI(title="szqa", version=version("szqa"), docs_url=None, redoc_url=None)
+    add_problem_handlers(app)
+    app.include_router(api_router(service))
+    add_pages(app, service)
+    _add_widget(app, settings)
+    # Always there, even without an origin: Gradio adds a more generous one of its own where it finds none.
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Content-Type"],
+        expose_headers=["Retry-After"],
+        allow_credentials=False,
+    )
+    mount_chat(app, service)
+    app.add_middleware(Gate)
+    if warm:
+        warm_up(service)
+    return app
+
+
+def _add_widget(app: FastAPI, settings: ServerSettings) -> None:
+    from starlette.responses import FileResponse
+
+    @app.get("/widget.js", include_in_schema=False, response_model=None)
+    def widget() -> object:
+        return FileResponse(STATIC / "widget.js", media_type="text/javascript")
+
+    @app.get("/embed", include_in_schema=False, response_model=None)
+    def embed() -> object:
+        policy = (
+            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
+            f"img-src 'self' data:; base-uri 'none'; frame-ancestors {settings.frame_ancestors}"
+        )
+        return FileResponse(STATIC / "embed.html", media_type="text/html", headers={"Content-Security-Policy": policy})
+
+
+def serve(assistant: Assistant, settings: ServerSettings, *, report: Callable[[str], None]) -> None:
+    """Serve until interrupted.
+
+    Args:
+        assistant: answers the questions.
+        settings: where to listen, who may call, where feedback is kept.
+        report: told the address, once connections are accepted.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on, or the feedback file cannot be opened.
+    """
+    import uvicorn
+
+    # Listening first: a port that is taken is known before the models have warmed up.
+    listener = _listen(settings)
+    host, port = listener.getsockname()[:2]
+    shown = "127.0.0.1" if ip_address(host).is_unspecified else host
+    app = _application(assistant, settings, warm=True)
+    report(f"请打开 (open) http://{f'[{shown}]' if ':' in shown else shown}:{port}  (Ctrl-C 结束 ends it)")
+    config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=_LAST_WORDS_S)
+    server = uvicorn.Server(config)
+    # That connections are cut short at the end is what was asked for, not an error.
+    logging.getLogger("uvicorn.error").addFilter(lambda _: not server.should_exit)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+
+
+def _listen(settings: ServerSettings) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigurationError(f"--host {settings.host}: 无法解析 (cannot be resolved): {error}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"{settings.host}:{settings.port} 无法监听，请用 --port 换一个端口 "
+            f"(cannot listen there; choose another with --port): {error}"
+        ) from error
+    return listener

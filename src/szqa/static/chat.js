@@ -1,0 +1,129 @@
+// Runs once for each part of the chat (header, conversation, composer, panel), with Gradio's `element`, `trigger` and
+// `watch`. It passes on what was clicked or typed as 'act', and keeps focus, scrolling and announcements right when a
+// part is drawn anew. Texts are put in by the server, escaped; nothing here makes HTML.
+const page = document;
+const part = (name) => page.getElementById("szqa-" + name);
+const busy = () => Boolean(part("conversation")?.querySelector("[data-busy]"));
+let focused = null;
+
+const send = (values) => {
+  focused = element.contains(page.activeElement) ? page.activeElement.dataset.key : null;
+  trigger("act", values);
+};
+
+const say = (text) => {
+  let live = page.getElementById("szqa-live");
+  if (!live) {
+    live = page.createElement("div");
+    live.id = "szqa-live";
+    live.className = "sr";
+    live.setAttribute("role", "status");
+    page.body.append(live);
+  }
+  live.textContent = text || "";
+};
+
+const grow = (box) => {
+  box.style.height = "auto";
+  box.style.height = Math.min(box.scrollHeight + 2, 160) + "px";
+};
+
+const fill = (text) => {
+  const box = page.getElementById("szqa-question");
+  if (!box) return;
+  box.value = text;
+  grow(box);
+  box.focus();
+};
+
+const closePanel = () => {
+  const from = part("panel")?.querySelector("[data-from]")?.dataset.from;
+  part("panel")?.classList.remove("open");
+  page.getElementById("szqa")?.classList.remove("with-panel");
+  (page.querySelector(`[data-key="${CSS.escape(from || "")}"]`) || page.getElementById("szqa-question"))?.focus();
+};
+
+const copy = async (button) => {
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+  } catch {
+    // Not a secure context: the old way, through a selection.
+    const box = page.createElement("textarea");
+    box.value = button.dataset.copy;
+    page.body.append(box);
+    box.select();
+    page.execCommand("copy");
+    box.remove();
+    button.focus();
+  }
+  button.textContent = button.dataset.done;
+  say(button.dataset.done);
+  setTimeout(() => (button.textContent = label), 1500);
+};
+
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.do === "copy") return copy(button);
+  if (button.dataset.do === "close") return closePanel();
+  if (!button.dataset.act) return;
+  const draws = !["cite", "passage"].includes(button.dataset.act);
+  if (draws && busy()) return;
+  if (button.dataset.act === "clear") closePanel();
+  send({ ...button.dataset });
+  if (button.dataset.act === "undo") fill(button.dataset.fill);
+  if (["clear", "ask"].includes(button.dataset.act)) page.getElementById("szqa-question")?.focus();
+});
+
+element.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const form = event.target;
+  if (busy()) return;
+  const values = Object.fromEntries(new FormData(form));
+  if (form.dataset.act === "ask") {
+    if (!values.question.trim()) return;
+    fill("");
+  }
+  send({ ...form.dataset, ...values });
+});
+
+element.addEventListener("keydown", (event) => {
+  // 229: the Enter that ends a composition in Safari; it chooses a word and sends nothing.
+  const composing = event.isComposing || event.keyCode === 229;
+  if (event.key === "Enter" && !event.shiftKey && !composing && event.target.matches("textarea")) {
+    event.preventDefault();
+    event.target.form.requestSubmit();
+  }
+  if (event.key === "Escape" && !composing && part("panel")?.classList.contains("open")) closePanel();
+});
+
+element.addEventListener("input", (event) => {
+  if (event.target.matches("textarea")) grow(event.target);
+});
+
+const drawn = () => {
+  for (const node of element.querySelectorAll("[data-origin]")) node.textContent = location.origin;
+  const log = element.querySelector(".log");
+  if (log) {
+    page.documentElement.lang = log.dataset.lang;
+    say(log.dataset.status);
+    const turns = log.querySelectorAll(".turn");
+    const last = turns[turns.length - 1];
+    const state = log.dataset.turns + log.dataset.status;
+    if (last && element.dataset.state !== state) last.scrollIntoView({ block: "start" });
+    element.dataset.state = state;
+  }
+  const source = element.querySelector(".source");
+  if (source) {
+    part("panel").classList.add("open");
+    page.getElementById("szqa")?.classList.add("with-panel");
+    source.querySelector("#szqa-source-title").focus({ preventScroll: true });
+    (source.querySelector("mark") || source.querySelector(".here"))?.scrollIntoView({ block: "center" });
+  } else if (focused) {
+    element.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  }
+};
+
+watch("value", () => requestAnimationFrame(drawn));
+drawn();
