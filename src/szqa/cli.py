@@ -7,6 +7,7 @@ message on standard error, wrong usage in 2; abstaining is an answer, so its sta
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -314,6 +315,25 @@ def train_ranker_command(
     from szqa.training.ranker import train_ranker
 
     train_ranker(data, output, seed=seed, limit=limit, report=_err.print)
+
+
+@train_app.command("reader")
+def train_reader_command(
+    data: DataOption,
+    output: Annotated[Path, typer.Option(help="写入模型的文件夹 (folder for the model)")],
+    work_dir: Annotated[Path, typer.Option(help="存放中间数据与检查点 (folder for arrays and checkpoints)")] = Path(
+        "runs/reader"
+    ),
+    preset: Annotated[str, typer.Option(help="small：两核 CPU；large：加速器 (small or large)")] = "small",
+    stage: Annotated[str, typer.Option(help="到此阶段为止 (stop after this stage)")] = "",
+    seed: SeedOption = 1,
+) -> None:
+    """训练神经阅读器，可中断续训；尚未随包发布 (train the neural reader; resumes; not shipped yet)."""
+    from szqa.training.reader import train_reader
+
+    _stay_offline(None)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    train_reader(data, output, work_dir=work_dir, preset_name=preset, seed=seed, last_stage=stage)
 
 
 @train_app.command("calibration")

@@ -1,0 +1,314 @@
+"""Training of the neural reader from nothing, in stages.
+
+``train`` goes through the stages with checkpoints that an interrupted run resumes from; ``train_reader`` is the whole
+way from the data folder to the exported model. It knows nothing of indexes and assistants.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from szqa.errors import ConfigurationError
+from szqa.neural import Scorer, Vocabulary, best_spans, score_pairs
+from szqa.training.network import PRESETS, Preset, build_network, load_weights, optimisers, span_loss, torch_scorer
+from szqa.training.reader_data import Batch, Examples, Source, draw_batches
+from szqa.training.reader_export import Record, export, write_record
+from szqa.training.reader_prepare import prepare
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["STAGES", "Scores", "Stage", "evaluate_reading", "train", "train_reader"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of training.
+
+    Attributes:
+        name: for the log and the checkpoint.
+        sources: files of the prepared folder with their weight and share of "not here" crops.
+        steps: how many batches.
+        sizes: crop lengths.
+        warm_up: steps over which the learning rate rises.
+        cool_down: share of the steps, at the end, over which it falls to nothing.
+        peak: highest learning rate as a multiple of the preset's.
+        unknown_rate: share of characters hidden.
+    """
+
+    name: str
+    sources: tuple[tuple[str, float, float], ...]
+    steps: int
+    sizes: tuple[int, ...]
+    warm_up: int = 100
+    cool_down: float = 0.0
+    peak: float = 1.0
+    unknown_rate: float = 0.05
+
+    def learning_rate(self, step: int) -> float:
+        """Multiple of the preset's learning rate at a step."""
+        rise = min(1.0, (step + 1) / max(1, self.warm_up))
+        fall = min(1.0, (self.steps - step) / max(1.0, self.cool_down * self.steps)) if self.cool_down else 1.0
+        return self.peak * rise * fall
+
+
+def _stages(synthetic: int, real: int) -> tuple[Stage, Stage]:
+    return (
+        Stage(
+            "synthetic",
+            (("synthetic", 0.72, 0.1), ("synthetic_none", 0.06, 0.0), ("real", 0.22, 0.05)),
+            steps=synthetic,
+            sizes=(112, 144, 176),
+        ),
+        Stage(
+            "real",
+            (("real", 0.75, 0.1), ("near", 0.08, 0.0), ("changed", 0.05, 0.0), ("synthetic", 0.12, 0.1)),
+            steps=real,
+            sizes=(128, 160, 192, 240),
+            warm_up=1,
+            cool_down=0.5,
+        ),
+    )
+
+
+STAGES = {"small": _stages(650, 850), "large": _stages(4000, 1500)}
+"""The stages of each preset: ``small`` in about an hour of one core, ``large`` in minutes of an accelerator."""
+
+
+class Scores(NamedTuple):
+    """How well answered examples are read, given their passage.
+
+    Attributes:
+        exact: share of spans found exactly, [0, 1].
+        overlap: mean F1 of the characters of the found and the true span by place, [0, 1]; a little stricter than the
+            F1 of CMRC 2018's script, which compares texts.
+    """
+
+    exact: float
+    overlap: float
+
+
+def evaluate_reading(scorer: Scorer, examples: Examples, vocabulary: Vocabulary, *, limit: int = 10**9) -> Scores:
+    """Score a network on the answered examples among the first ``limit``."""
+    exact, overlap = [], []
+    for index in range(min(limit, len(examples))):
+        true_start, true_end = int(examples.starts[index]), int(examples.ends[index])
+        if true_start < 0:
+            continue
+        (scores,) = score_pairs(scorer, [examples.pair(index)], vocabulary)
+        (found,) = best_spans(scores)
+        shared = max(0, min(found.end, true_end) - max(found.start, true_start))
+        exact.append((found.start, found.end) == (true_start, true_end))
+        overlap.append(2 * shared / (found.end - found.start + true_end - true_start))
+    return Scores(float(np.mean(exact)), float(np.mean(overlap)))
+
+
+def train(
+    prepared_dir: Path,
+    out_dir: Path,
+    *,
+    preset: Preset,
+    stages: Sequence[Stage],
+    seed: int = 1,
+    save_every_s: float = 300,
+    tune: str = "trial",
+    tune_limit: int = 300,
+) -> Path:
+    """Train through the stages, resuming where an interrupted run stopped, on the accelerator if there is one.
+
+    Args:
+        prepared_dir: written by ``szqa.training.reader_prepare.prepare``.
+        out_dir: gets ``state.pt`` (to resume from), ``log.jsonl`` and the weights.
+        preset: size and optimiser settings.
+        stages: in order.
+        seed: of the initial weights and the order of examples.
+        save_every_s: seconds between checkpoints, each with the scores on ``tune``.
+        tune: set of the prepared folder to score on.
+        tune_limit: examples of it that are scored.
+
+    Returns:
+        Path of the weights: a moving average of those trained.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    vocabulary = Vocabulary.load(prepared_dir)
+    network: torch.nn.Module = build_network(preset, vocabulary)
+    network = network.to("cuda" if torch.cuda.is_available() else "cpu")
+    run = _Run(network, preset, out_dir)
+    run.resume()
+    tuning = Examples.load(prepared_dir / f"{tune}.npz")
+    while run.stage < len(stages):
+        stage = stages[run.stage]
+        sources = [Source(Examples.load(prepared_dir / f"{name}.npz"), w, e) for name, w, e in stage.sources]
+        batches = draw_batches(
+            sources, vocabulary, seed=seed * 1000 + run.stage, steps=stage.steps, first_step=run.step,
+            batch_chars=preset.batch_chars, sizes=stage.sizes, unknown_rate=stage.unknown_rate,
+        )  # fmt: skip
+        saved = time.monotonic()
+        for batch in batches:
+            run.take_step(stage, batch)
+            if time.monotonic() - saved > save_every_s and run.step < stage.steps:
+                run.checkpoint()
+                run.score(stage, tuning, vocabulary, tune_limit)
+                saved = time.monotonic()
+        run.score(stage, tuning, vocabulary, tune_limit)
+        run.stage, run.step = run.stage + 1, 0
+        run.checkpoint()
+    return run.weights
+
+
+def train_reader(
+    data_dir: Path, out_dir: Path, *, work_dir: Path, preset_name: str = "small", seed: int = 1, last_stage: str = ""
+) -> None:
+    """Prepare what is not prepared yet, train or go on with training, and export.
+
+    Args:
+        data_dir: the training data, with ``mrc/`` and ``text/``; not read once ``work_dir`` is prepared.
+        out_dir: gets the exported model and its ``training.json``.
+        work_dir: keeps the prepared arrays and the checkpoints; may be copied to another machine.
+        preset_name: one of ``PRESETS``.
+        seed: of everything.
+        last_stage: name of the stage to stop after, all of them by default.
+
+    Raises:
+        ConfigurationError: there is no such preset or stage.
+    """
+    preset, stages = _chosen(preset_name, last_stage)
+    prepared_dir, run_dir = work_dir / "prepared", work_dir / preset_name
+    if not (prepared_dir / "prepared.json").exists():
+        prepare(data_dir, prepared_dir, seed=seed)
+    began = time.monotonic()
+    weights = train(prepared_dir, run_dir, preset=preset, stages=stages, seed=seed)
+    seconds = round(time.monotonic() - began)
+    export(prepared_dir, weights, out_dir, preset=preset)
+    vocabulary = Vocabulary.load(prepared_dir)
+    network = build_network(preset, vocabulary)
+    load_weights(network, weights)
+    network.train(mode=False)
+    scores: dict[str, float] = {}
+    for name in ("trial", "drcd"):
+        found = evaluate_reading(torch_scorer(network), Examples.load(prepared_dir / f"{name}.npz"), vocabulary)
+        scores |= {f"{name} {measure}": round(value, 4) for measure, value in found._asdict().items()}
+    command = f"szqa train reader --preset {preset_name} --seed {seed}" + f" --stage {last_stage}" * bool(last_stage)
+    done = [(stage.name, stage.steps) for stage in stages]
+    write_record(prepared_dir, out_dir, Record(command, seed, seconds, preset, done, scores))
+
+
+def _chosen(preset_name: str, last_stage: str) -> tuple[Preset, Sequence[Stage]]:
+    if preset_name not in PRESETS:
+        known = "、".join(PRESETS)
+        raise ConfigurationError(f"没有名为 {preset_name} 的规模，可用的有：{known} (no such preset; known: {known})")
+    stages = STAGES[preset_name]
+    names = [stage.name for stage in stages]
+    if last_stage and last_stage not in names:
+        known = "、".join(names)
+        raise ConfigurationError(f"没有名为 {last_stage} 的阶段，可用的有：{known} (no such stage; known: {known})")
+    return PRESETS[preset_name], stages[: names.index(last_stage) + 1] if last_stage else stages
+
+
+class _Run:
+    """State of a training run: network, moving average, optimisers, place in the stages."""
+
+    def __init__(self, network: torch.nn.Module, preset: Preset, out_dir: Path) -> None:
+        self.network, self.preset, self.out_dir = network, preset, out_dir
+        self.average = deepcopy(network).train(mode=False).requires_grad_(requires_grad=False)
+        self.optimisers = optimisers(network)
+        self.stage, self.step = 0, 0
+        self.weights = out_dir / "weights.safetensors"
+        self._losses: list[float] = []
+        self._chars, self._clock = 0, time.monotonic()
+        out_dir.mkdir(parents=True, exist_ok=True)
+
+    def take_step(self, stage: Stage, batch: Batch) -> None:
+        """One step of both optimisers and of the moving average."""
+        import torch
+
+        self.network.train()
+        rate = self.preset.learning_rate * stage.learning_rate(self.step)
+        loss = span_loss(self.network, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        # The average must not remember the random weights of the first steps.
+        decay = min(self.preset.decay, self.step / (self.step + 10)) if self.stage == 0 else self.preset.decay
+        with torch.no_grad():
+            for average, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                average.lerp_(current, 1 - decay)
+        self._losses.append(float(loss.detach()))
+        self._chars += int(batch.mask.sum())
+        if self.step % 50 == 0:
+            self._report(stage, rate)
+
+    def _report(self, stage: Stage, rate: float) -> None:
+        now = time.monotonic()
+        self._write(
+            {
+                "stage": stage.name,
+                "step": self.step,
+                "loss": round(float(np.mean(self._losses)), 4),
+                "learning_rate": round(rate, 7),
+                "chars_per_s": round(self._chars / (now - self._clock)),
+            }
+        )
+        self._losses, self._chars, self._clock = [], 0, now
+
+    def _write(self, values: dict[str, float | str]) -> None:
+        line = json.dumps(values)
+        log.info(line)
+        with (self.out_dir / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def checkpoint(self) -> None:
+        """Write weights and state, each whole or not at all."""
+        import torch
+        from safetensors.torch import save_file
+
+        state = {
+            "model": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "place": [self.stage, self.step],
+        }
+        unfinished = self.out_dir / "unfinished"
+        torch.save(state, unfinished)
+        unfinished.replace(self.out_dir / "state.pt")
+        weights = {name: tensor.cpu().contiguous() for name, tensor in self.average.state_dict().items()}
+        save_file(weights, unfinished)
+        unfinished.replace(self.weights)
+
+    def score(self, stage: Stage, tuning: Examples, vocabulary: Vocabulary, limit: int) -> None:
+        """Log how well the moving average reads."""
+        scores = evaluate_reading(torch_scorer(self.average), tuning, vocabulary, limit=limit)
+        self._write({"stage": stage.name, "step": self.step, **scores._asdict()})
+        self._clock, self._chars = time.monotonic(), 0
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one."""
+        import torch
+
+        path = self.out_dir / "state.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True, map_location=next(self.network.parameters()).device)
+        self.network.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.stage, self.step = state["place"]
