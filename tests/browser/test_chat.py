@@ -162,7 +162,9 @@ def test_copy_retry_undo_and_clear(chat: Page) -> None:
     turn.get_by_role("button", name="复制").click()
     expect(turn.get_by_role("button", name="已复制")).to_be_visible()
     assert chat.evaluate("navigator.clipboard.readText()") == "93家"
+    turn.evaluate("turn => turn.setAttribute('data-old', '')")  # the turn of before shows the same answer
     turn.get_by_role("button", name="重试").click()
+    expect(chat.locator(".turn:not([data-old]) .tools")).to_be_visible()
     expect(turn.locator(".answer")).to_have_text("93家")
     expect(chat.locator(".turn")).to_have_count(1)
     turn.get_by_role("button", name="撤回").click()
@@ -304,7 +306,9 @@ def test_an_error_nobody_foresaw_leaves_a_message(
     turn = _ask(page, QUESTION)
     expect(turn.locator(".problem")).to_have_text("出了点问题，没有得到回答。")
     monkeypatch.undo()
+    turn.evaluate("turn => turn.setAttribute('data-old', '')")  # the turn of before shows the same answer
     turn.get_by_role("button", name="重试").click()
+    expect(chat.locator(".turn:not([data-old]) .tools")).to_be_visible()
     expect(turn.locator(".answer")).to_have_text("93家")
 
 
