@@ -14,10 +14,11 @@ from szqa.dialogue import Turn
 from szqa.errors import ConfigurationError
 from szqa.feedback import FeedbackStore
 from szqa.server import ServerSettings, make_app, serve
-from szqa.server.conversation import ChatTurn, Conversation, panel_html, view
+from szqa.server.conversation import Conversation, panel_html, view
 from szqa.server.pages import source_blocks
 from szqa.server.service import BusyError, Reply, Service
 from szqa.server.starters import questions_about
+from szqa.server.visit import Visit
 from szqa.strings import LANGUAGES, WORDS, language_of
 
 QUESTION = "苏州获评国家级绿色工厂有多少家？"
@@ -310,42 +311,59 @@ def service(assistant: Assistant) -> Service:
     return Service(assistant, None)
 
 
-def _after(conversation: Conversation, service: Service, **values: object) -> Conversation:
-    return list(conversation.after(values, service, "zh-CN"))[-1]
+def _after(visit: Visit, service: Service, **values: object) -> Conversation:
+    return list(visit.after(values, service, "zh-CN"))[-1]
+
+
+def _ids(visit: Visit) -> list[str]:
+    return [str(turn.id) for turn in visit.now.turns]
+
+
+def _answers(visit: Visit) -> list[str | None]:
+    return [turn.reply.answer.text if turn.reply else None for turn in visit.now.turns]
 
 
 def test_asking_shows_the_question_before_the_answer(service: Service) -> None:
-    first, second = Conversation().after({"act": "ask", "question": QUESTION}, service, "zh-CN")
+    first, second = Visit().after({"act": "ask", "question": QUESTION}, service, "zh-CN")
     assert first.turns[0].pending
     assert second.turns[0].reply is not None
     assert second.turns[0].reply.answer.text == "93家"
+    assert second.version > first.version
 
 
 def test_retry_undo_rephrase_and_clear(service: Service) -> None:
-    one = _after(Conversation(), service, act="ask", question=QUESTION)
-    two = _after(one, service, act="ask", question="那省级的呢？")
-    assert [turn.reply.answer.text for turn in two.turns if turn.reply] == ["93家", "325家"]
-    assert _after(two, service, act="undo").turns == one.turns
-    retried = _after(two, service, act="retry", turn="1")
-    assert [turn.asked for turn in retried.turns] == [QUESTION, "那省级的呢？"]
-    rephrased = _after(two, service, act="rephrase", turn="1", question=QUESTION)
-    assert [turn.reply.understood for turn in rephrased.turns if turn.reply] == [QUESTION, QUESTION]
-    assert _after(two, service, act="clear").turns == ()
+    visit = Visit()
+    _after(visit, service, act="ask", question=QUESTION)
+    _after(visit, service, act="ask", question="那省级的呢？")
+    first, second = _ids(visit)
+    assert _answers(visit) == ["93家", "325家"]
+    _after(visit, service, act="retry", turn=second)
+    assert [turn.asked for turn in visit.now.turns] == [QUESTION, "那省级的呢？"]
+    assert _answers(visit) == ["93家", "325家"]
+    _after(visit, service, act="rephrase", turn=_ids(visit)[1], question=QUESTION)
+    assert _answers(visit) == ["93家", "93家"]
+    _after(visit, service, act="rephrase", turn=first, question="苏州获评省级绿色工厂有多少家？")
+    assert _answers(visit) == ["93家", "93家", "325家"]
+    _after(visit, service, act="undo", turn=_ids(visit)[-1])
+    assert _answers(visit) == ["93家", "93家"]
+    _after(visit, service, act="clear")
+    assert visit.now.turns == ()
 
 
 @pytest.mark.parametrize(
     "values",
     [{}, {"act": "vote"}, {"act": "vote", "turn": "9"}, {"act": "retry", "turn": "-1"}, {"act": "ask"},
-     {"act": "ask", "question": "  "}, {"act": "comment", "turn": "0"}, {"act": "rephrase", "turn": {"a": 1}},
-     {"act": ["ask"], "question": 5}],
+     {"act": "ask", "question": "  "}, {"act": "comment", "turn": "1"}, {"act": "rephrase", "turn": {"a": 1}},
+     {"act": "undo"}, {"act": ["ask"], "question": 5}],
 )  # fmt: skip
 def test_nonsense_from_a_browser_changes_nothing(service: Service, values: dict[str, object]) -> None:
-    before = _after(Conversation(), service, act="ask", question=QUESTION)
-    assert list(before.after(values, service, "zh-CN"))[-1] == before
+    visit = Visit()
+    before = _after(visit, service, act="ask", question=QUESTION)
+    assert list(visit.after(values, service, "zh-CN"))[-1] == visit.now == before
 
 
 def test_problems_are_shown_in_their_place(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    long = _after(Conversation(), service, act="ask", question="苏" * 1001)
+    long = _after(Visit(), service, act="ask", question="苏" * 1001)
     assert "1001" in long.turns[0].problem
 
     def busy(*_: object, **__: object) -> Reply:
@@ -353,22 +371,22 @@ def test_problems_are_shown_in_their_place(service: Service, monkeypatch: pytest
 
     monkeypatch.setattr(service, "ask", busy)
     for language in LANGUAGES:
-        turns = list(Conversation().after({"act": "ask", "question": "几家？"}, service, language))[-1].turns
-        assert turns[0].problem == WORDS[language].busy
-        assert WORDS[language].busy in view("conversation", language, turns=turns)
-    pending = Conversation((ChatTurn("几家？"),))
-    assert pending.failed("出错").turns[0].problem == "出错"
+        now = list(Visit().after({"act": "ask", "question": "几家？"}, service, language))[-1]
+        assert now.turns[0].problem == WORDS[language].busy
+        assert WORDS[language].busy in view("conversation", language, now)
 
 
 def test_whatever_is_said_is_shown_as_text(service: Service) -> None:
-    conversation = _after(Conversation(), service, act="ask", question=f"坏文档标题的脚本{EVIL}")
-    conversation = _after(conversation, service, act="ask", question=EVIL)
-    pages = [view("conversation", language, turns=conversation.turns) for language in LANGUAGES]
+    visit = Visit()
+    _after(visit, service, act="ask", question=f"坏文档标题的脚本{EVIL}")
+    _after(visit, service, act="ask", question=EVIL)
+    pages = [view("conversation", language, visit.now) for language in LANGUAGES]
     pages += [
-        panel_html(conversation, {"act": act, "turn": "0", "n": "1"}, service.assistant.index.documents, "zh-CN")
+        panel_html(visit.now, {"act": act, "turn": "1", "n": "1"}, service.assistant.index.documents, "zh-CN")
         for act in ("cite", "passage")
     ]
     for html in pages:
+        assert html
         assert "<script" not in html
         assert "<img" not in html
         # Gradio fills texts into templates of its own.
@@ -377,14 +395,14 @@ def test_whatever_is_said_is_shown_as_text(service: Service) -> None:
 
 
 def test_panel_shows_the_cited_place(service: Service) -> None:
-    conversation = _after(Conversation(), service, act="ask", question=QUESTION)
+    now = _after(Visit(), service, act="ask", question=QUESTION)
     documents = service.assistant.index.documents
-    html = panel_html(conversation, {"act": "cite", "turn": "0", "n": "1"}, documents, "zh-CN")
+    html = panel_html(now, {"act": "cite", "turn": "1", "n": "1"}, documents, "zh-CN")
     assert "<mark>93家</mark>" in html
     assert "一、绿色制造" in html
     assert html.count("sentence here") == 1
-    assert panel_html(conversation, {"act": "cite", "turn": "0", "n": "9"}, documents, "zh-CN") == ""
-    assert panel_html(conversation, {"act": "cite", "turn": "7", "n": "1"}, documents, "zh-CN") == ""
+    assert panel_html(now, {"act": "cite", "turn": "1", "n": "9"}, documents, "zh-CN") == ""
+    assert panel_html(now, {"act": "cite", "turn": "7", "n": "1"}, documents, "zh-CN") == ""
 
 
 # -- starting --------------------------------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ class Words:
     comment: str
     send: str
     comment_sent: str
+    unsaved: str
     failed: str
     busy: str
     index_page: str
@@ -113,6 +114,7 @@ WORDS: Final[dict[Language, Words]] = {
         comment="想说明一下吗？（可不填）",
         send="发送",
         comment_sent="已记下，谢谢。",
+        unsaved="没能记下您的反馈，请重试。",
         failed="出了点问题，没有得到回答。",
         busy="正在回答的问题太多，请稍后重试。",
         index_page="索引",
@@ -173,6 +175,7 @@ WORDS: Final[dict[Language, Words]] = {
         comment="想說明一下嗎？（可不填）",
         send="送出",
         comment_sent="已記下，謝謝。",
+        unsaved="沒能記下您的回饋，請重試。",
         failed="出了點問題，沒有得到回答。",
         busy="正在回答的問題太多，請稍後重試。",
         index_page="索引",
@@ -233,6 +236,7 @@ WORDS: Final[dict[Language, Words]] = {
         comment="Anything to add? (optional)",
         send="Send",
         comment_sent="Noted, thank you.",
+        unsaved="Your feedback could not be kept; please retry.",
         failed="Something went wrong; there is no answer.",
         busy="Too many questions are being answered; please retry in a moment.",
         index_page="Index",

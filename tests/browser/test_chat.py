@@ -1,6 +1,7 @@
 """The chat page in a real Chromium: what a visitor sees, clicks, types and hears."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,10 @@ from playwright.sync_api import Locator, Page, expect
 
 from browser.conftest import PHONE, NewPage, Serve
 from serving import EVIL, make_assistant
+from szqa.feedback import Feedback, FeedbackStore
 from szqa.server import ServerSettings, make_app
+from szqa.server.conversation import Conversation, view
+from szqa.strings import Language
 
 # Gradio summarises its own events with pandas, in a way that pandas 3 calls deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
@@ -93,6 +97,16 @@ def test_a_citation_opens_the_source_at_the_highlighted_characters(chat: Page) -
     expect(number).to_be_focused()
 
 
+def test_a_closed_citation_opens_again(chat: Page) -> None:
+    number = _ask(chat, QUESTION).get_by_role("button", name="打开出处 1")
+    for _ in range(2):
+        number.click()
+        expect(chat.locator(".source mark")).to_be_visible()
+        expect(chat.locator("#szqa-source-title")).to_be_focused()
+        chat.keyboard.press("Escape")
+        expect(chat.locator(".source")).to_be_hidden()
+
+
 def test_the_whole_source_opens_at_the_place(chat: Page) -> None:
     turn = _ask(chat, QUESTION)
     with chat.context.expect_page() as opened:
@@ -154,6 +168,75 @@ def test_feedback_is_stored_with_question_answer_evidence_and_settings(chat: Pag
     assert (question, answer, helpful) == (QUESTION, "93家", 1)
     assert "苏州获评国家级绿色工厂93家" in evidence
     assert '"threshold"' in settings
+
+
+def test_a_question_asked_while_an_opinion_is_written_is_kept(chat: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrived, let = threading.Event(), threading.Event()
+    add = FeedbackStore.add
+
+    def slow(store: FeedbackStore, feedback: Feedback) -> None:
+        arrived.set()
+        assert let.wait(60)
+        add(store, feedback)
+
+    monkeypatch.setattr(FeedbackStore, "add", slow)
+    up = _ask(chat, QUESTION).get_by_role("button", name="有帮助", exact=True)
+    up.click()
+    assert arrived.wait(60)
+    second = _ask(chat, FOLLOW_UP)
+    third = _ask(chat, "市委书记是谁？")
+    expect(up).to_have_attribute("aria-pressed", "false")
+    let.set()
+    expect(up).to_have_attribute("aria-pressed", "true")
+    expect(second.locator(".answer")).to_have_text("325家")
+    expect(third.locator(".none")).to_be_visible()
+    expect(chat.locator(".turn")).to_have_count(3)
+
+
+def test_a_view_that_was_overtaken_is_not_shown(chat: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, let = threading.Event(), threading.Event()
+
+    def slow(name: str, language: Language, conversation: Conversation | None = None, **more: tuple[str, ...]) -> str:
+        html = view(name, language, conversation, **more)
+        if conversation and [turn.helpful for turn in conversation.turns] == [True]:
+            drawn.set()
+            assert let.wait(60)
+        return html
+
+    up = _ask(chat, QUESTION).get_by_role("button", name="有帮助", exact=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("szqa.server.chat.view", slow)
+        up.click()
+        assert drawn.wait(60)
+    second = _ask(chat, FOLLOW_UP)
+    expect(up).to_have_attribute("aria-pressed", "true")
+    with chat.expect_event("console", lambda message: message.text == "overtaken view arrived"):
+        chat.evaluate(
+            """() => new MutationObserver(() => {
+              if (document.querySelectorAll('.turn').length === 1) console.log('overtaken view arrived');
+            }).observe(document.querySelector('#szqa-conversation'), {childList: true, subtree: true})"""
+        )
+        let.set()
+    expect(chat.locator(".turn")).to_have_count(2)
+    expect(second.locator(".answer")).to_have_text("325家")
+
+
+def test_an_opinion_that_cannot_be_kept_says_so(
+    chat: Page, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    turn = _ask(chat, QUESTION)
+    up = turn.get_by_role("button", name="有帮助", exact=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(FeedbackStore, "add", full)
+        up.click()
+        expect(turn.get_by_role("alert")).to_have_text("没能记下您的反馈，请重试。")
+    expect(up).to_have_attribute("aria-pressed", "false")
+    up.click()
+    expect(up).to_have_attribute("aria-pressed", "true")
+    expect(turn.get_by_role("alert")).to_have_count(0)
 
 
 def test_copy_retry_undo_and_clear(chat: Page) -> None:

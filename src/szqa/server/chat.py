@@ -15,9 +15,11 @@ from szqa.server.api import answer_out
 from szqa.server.conversation import Conversation, panel_html, view
 from szqa.server.pages import STATIC
 from szqa.server.service import Service
-from szqa.strings import WORDS, Language, language_of
+from szqa.server.visit import Visit
+from szqa.strings import Language, language_of
 
 if TYPE_CHECKING:
+    import gradio as gr
     from fastapi import FastAPI
     from gradio import Blocks
 
@@ -79,25 +81,46 @@ def make_chat(service: Service) -> "Blocks":
 
     page = gr.Blocks(title="szqa 文档问答", analytics_enabled=False)
     with page:
-        state = gr.State(Conversation())
+        state = gr.State(Visit())
         with gr.Column(elem_id="szqa"):
             header = part("header")
             conversation = part("conversation", "<p class='wait' role='status'>…</p>")
             composer = part("composer")
             panel = part("panel")
-        page.load(start, None, [header, conversation, composer], show_progress="hidden", api_visibility="private")
+        page.load(
+            start,
+            state,
+            [state, header, conversation, composer],
+            show_progress="hidden",
+            api_visibility="private",
+        )
         for source in (header, conversation, composer, panel):
-            source.act(
-                act,
-                state,
-                [state, conversation, panel],
-                show_progress="hidden",
-                api_visibility="private",
-                concurrency_limit=_CONCURRENT,
-                concurrency_id="szqa",
-            ).failure(failed, state, [state, conversation], show_progress="hidden", api_visibility="private")
+            _wire(source, act, failed, state, [conversation, panel])
         api(_tool(service), api_name="ask")
     return page
+
+
+def _wire(source: "gr.HTML", act: _Handler, failed: _Handler, state: "gr.State", drawn: "list[gr.HTML]") -> None:
+    # Each action says what it is about and the visit orders their effects, so none has to wait for another; "once"
+    # would drop what is clicked while an earlier click is under way.
+    done = source.act(
+        act,
+        state,
+        [state, *drawn],
+        show_progress="hidden",
+        api_visibility="private",
+        trigger_mode="multiple",
+        concurrency_limit=_CONCURRENT,
+        concurrency_id="szqa",
+    )
+    done.failure(
+        failed,
+        state,
+        [state, drawn[0]],
+        show_progress="hidden",
+        api_visibility="private",
+        trigger_mode="multiple",
+    )
 
 
 def _handlers(service: Service) -> tuple[_Handler, _Handler, _Handler]:
@@ -106,29 +129,28 @@ def _handlers(service: Service) -> tuple[_Handler, _Handler, _Handler]:
 
     documents = service.assistant.index.documents
 
-    def start(request: gr.Request) -> Iterator[tuple[str, str, str]]:
+    def shown(now: Conversation, language: Language) -> str:
+        starters = () if now.turns else service.starters()
+        return view("conversation", language, now, starters=starters)
+
+    def start(visit: Visit, request: gr.Request) -> Iterator[tuple[Visit, str, str, str]]:
         language = _language(request)
         header, composer = view("header", language), view("composer", language)
         # The questions to begin with are tried first, which takes a moment when the server is new.
-        yield header, view("conversation", language), composer
-        yield header, view("conversation", language, starters=service.starters()), composer
+        yield visit, header, view("conversation", language, visit.now), composer
+        yield visit, header, shown(visit.now, language), composer
 
-    def act(
-        state: Conversation, event: gr.EventData, request: gr.Request
-    ) -> Iterator[tuple[Conversation, object, object]]:
+    def act(visit: Visit, event: gr.EventData, request: gr.Request) -> Iterator[tuple[Visit, object, object]]:
         language = _language(request)
         values: Mapping[str, object] = event._data if isinstance(event._data, dict) else {}
         if values.get("act") in ("cite", "passage"):
-            yield state, gr.skip(), panel_html(state, values, documents, language)
+            yield visit, gr.skip(), panel_html(visit.now, values, documents, language)
             return
-        for after in state.after(values, service, language):
-            starters = () if after.turns else service.starters()
-            yield after, view("conversation", language, turns=after.turns, starters=starters), gr.skip()
+        for now in visit.after(values, service, language):
+            yield visit, shown(now, language), gr.skip()
 
-    def failed(state: Conversation, request: gr.Request) -> tuple[Conversation, str]:
-        language = _language(request)
-        after = state.failed(WORDS[language].failed)
-        return after, view("conversation", language, turns=after.turns)
+    def failed(visit: Visit, request: gr.Request) -> tuple[Visit, str]:
+        return visit, shown(visit.now, _language(request))
 
     return start, act, failed
 

@@ -1,28 +1,24 @@
-"""One visitor's conversation: its turns, what each action makes of it, and how it is written as HTML.
+"""One visitor's conversation: its turns, and how they are written as HTML.
 
 Nothing here knows Gradio; the values of an action come from a browser and are checked before use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from szqa.datatypes import Citation, Document
-from szqa.dialogue import Turn
-from szqa.errors import QuestionError
-from szqa.feedback import MAX_COMMENT_CHARS
 from szqa.rendering import segments
 from szqa.server.pages import environment, source_blocks
-from szqa.server.service import BusyError, Reply, Service
+from szqa.server.service import Reply
 from szqa.strings import WORDS, Language
 
-__all__ = ["ChatTurn", "Conversation", "panel_html", "view"]
+__all__ = ["ChatTurn", "Conversation", "number_of", "panel_html", "view"]
 
 # Text around a citation that the side panel shows; the whole source is one click away.
 _AROUND_CHARS: Final = 1500
-_MAX_TURNS: Final = 50
 _RELATED: Final = 3
 # Gradio fills these into a template of its own (Handlebars, and ${…}); as character references they are plain text.
 _PLAIN: Final = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;", "\\": "&#92;"})
@@ -33,18 +29,22 @@ class ChatTurn:
     """A question of the conversation and what became of it.
 
     Attributes:
+        id: names this turn within its visit, wherever it stands by then.
         asked: the question as typed.
         reply: the answer; ``None`` while it is looked for, and where there was a problem.
         problem: why there is no answer.
         helpful: the visitor's opinion.
         commented: whether they added a comment.
+        unsaved: whether their last opinion could not be kept.
     """
 
+    id: int
     asked: str
     reply: Reply | None = None
     problem: str = ""
     helpful: bool | None = None
     commented: bool = False
+    unsaved: bool = False
 
     @property
     def pending(self) -> bool:
@@ -54,78 +54,35 @@ class ChatTurn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The turns so far, oldest first."""
+    """A conversation as it stood at one moment.
 
+    Attributes:
+        visit: the visit it belongs to.
+        version: how often it had changed; of two views of a visit, the one with the higher version is the newer.
+        turns: oldest first.
+    """
+
+    visit: str = ""
+    version: int = 0
     turns: tuple[ChatTurn, ...] = ()
 
-    def after(self, values: Mapping[str, object], service: Service, language: Language) -> Iterator[Conversation]:
-        """The conversation after an action, more than once where there is something to show in between."""
-        act, number = values.get("act"), _number(values.get("turn"))
-        turn = self.turns[number] if number is not None and number < len(self.turns) else None
-        question = str(values.get("question") or "")
-        if act == "ask":
-            yield from self._asking(self.turns, question, service, language)
-        elif act == "rephrase" and turn:
-            last = number == len(self.turns) - 1
-            kept = self.turns[:-1] if last else self.turns
-            yield from self._asking(kept, question, service, language, verbatim=True)
-        elif act == "retry" and turn:
-            yield from self._asking(self.turns[:-1], turn.asked, service, language)
-        elif act == "undo":
-            yield Conversation(self.turns[:-1])
-        elif act == "clear":
-            yield Conversation()
-        elif act == "vote" and turn and turn.reply:
-            yield self._rated(number, replace(turn, helpful=values.get("helpful") == "yes"), service)
-        elif act == "comment" and turn and turn.helpful is not None:
-            comment = str(values.get("comment") or "")[:MAX_COMMENT_CHARS].strip()
-            yield self._rated(number, replace(turn, commented=bool(comment)), service, comment=comment)
-        else:
-            yield self
-
-    def failed(self, problem: str) -> Conversation:
-        """The conversation where an unforeseen error ended the question under way."""
-        turns = [replace(turn, problem=problem) if turn.pending else turn for turn in self.turns]
-        return Conversation(tuple(turns))
-
-    def _asking(
-        self,
-        before: tuple[ChatTurn, ...],
-        question: str,
-        service: Service,
-        language: Language,
-        *,
-        verbatim: bool = False,
-    ) -> Iterator[Conversation]:
-        kept = before[-_MAX_TURNS:]
-        asked = ChatTurn(question.strip())
-        if not asked.asked:
-            yield self
-            return
-        yield Conversation((*kept, asked))
-        history = [Turn(turn.reply.understood, turn.reply.answer.text) for turn in kept if turn.reply]
-        try:
-            reply = service.ask(question, history, verbatim=verbatim)
-        except BusyError:
-            yield Conversation((*kept, replace(asked, problem=WORDS[language].busy)))
-        except QuestionError as error:
-            yield Conversation((*kept, replace(asked, problem=str(error))))
-        else:
-            yield Conversation((*kept, replace(asked, reply=reply)))
-
-    def _rated(self, number: int | None, turn: ChatTurn, service: Service, *, comment: str = "") -> Conversation:
-        if turn.reply is None or number is None:
-            return self
-        answer = turn.reply.answer.text
-        service.rate(turn.reply.id, question=turn.asked, answer=answer, helpful=bool(turn.helpful), comment=comment)
-        return Conversation((*self.turns[:number], turn, *self.turns[number + 1 :]))
+    def find(self, turn_id: int | None) -> ChatTurn | None:
+        """The turn of that id, if it is still there."""
+        return next((turn for turn in self.turns if turn.id == turn_id), None)
 
 
-def view(name: str, language: Language, *, turns: tuple[ChatTurn, ...] = (), starters: tuple[str, ...] = ()) -> str:
+def view(
+    name: str, language: Language, conversation: Conversation | None = None, *, starters: tuple[str, ...] = ()
+) -> str:
     """A part of the page as HTML."""
     template = environment().get_template(f"{name}.html")
     html = template.render(
-        language=language, words=WORDS[language], turns=turns, starters=starters, segments=segments, related=_RELATED
+        language=language,
+        words=WORDS[language],
+        conversation=conversation or Conversation(),
+        starters=starters,
+        segments=segments,
+        related=_RELATED,
     )
     return html.translate(_PLAIN)
 
@@ -134,8 +91,7 @@ def panel_html(
     conversation: Conversation, values: Mapping[str, object], documents: Mapping[str, Document], language: Language
 ) -> str:
     """The source around a citation or a related passage; nothing where the action names none."""
-    number, n = _number(values.get("turn")), _number(values.get("n"))
-    turn = conversation.turns[number] if number is not None and number < len(conversation.turns) else None
+    turn, n = conversation.find(number_of(values.get("turn"))), number_of(values.get("n"))
     if turn is None or turn.reply is None or n is None:
         return ""
     place = _citation(turn.reply, n) if values.get("act") == "cite" else _passage(turn.reply, n)
@@ -149,7 +105,7 @@ def panel_html(
     blocks = source_blocks(document, answer=answer, quote=(place.start, place.end), window=window)
     template = environment().get_template("panel.html")
     html = template.render(
-        language=language, words=WORDS[language], place=place, blocks=blocks, key=f"{values.get('act')}-{number}-{n}"
+        language=language, words=WORDS[language], place=place, blocks=blocks, key=f"{values.get('act')}-{turn.id}-{n}"
     )
     return html.translate(_PLAIN)
 
@@ -175,7 +131,7 @@ def _passage(reply: Reply, rank: int) -> Citation | None:
     )
 
 
-def _number(value: object) -> int | None:
+def number_of(value: object) -> int | None:
     """A small number that a browser sent as text."""
     text = str(value)
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None

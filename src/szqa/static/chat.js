@@ -1,10 +1,10 @@
-// Runs once for each part of the chat (header, conversation, composer, panel), with Gradio's `element`, `trigger` and
-// `watch`. It passes on what was clicked or typed as 'act', and keeps focus, scrolling and announcements right when a
+// Runs once for each part of the chat (header, conversation, composer, panel), with Gradio's `element`, `trigger`,
+// `props` and `watch`. It passes on what was clicked or typed as 'act', and keeps focus, scrolling and announcements right when a
 // part is drawn anew. Texts are put in by the server, escaped; nothing here makes HTML.
 const page = document;
 const part = (name) => page.getElementById("szqa-" + name);
-const busy = () => Boolean(part("conversation")?.querySelector("[data-busy]"));
 let focused = null;
+let newest = null; // {html, visit, version} or, for the panel, {html}
 
 const send = (values) => {
   focused = element.contains(page.activeElement) ? page.activeElement.dataset.key : null;
@@ -37,10 +37,29 @@ const fill = (text) => {
 };
 
 const closePanel = () => {
-  const from = part("panel")?.querySelector("[data-from]")?.dataset.from;
-  part("panel")?.classList.remove("open");
+  const panel = part("panel");
+  const from = panel.querySelector("[data-from]")?.dataset.from;
+  panel.dataset.wanted = "";
+  panel.classList.remove("open");
   page.getElementById("szqa")?.classList.remove("with-panel");
   (page.querySelector(`[data-key="${CSS.escape(from || "")}"]`) || page.getElementById("szqa-question"))?.focus();
+};
+
+/** Remember which source is to be shown; true where it is there already. */
+const wantPanel = (key) => {
+  const panel = part("panel");
+  panel.dataset.wanted = key;
+  const there = panel.querySelector("[data-from]")?.dataset.from === key;
+  if (there) openPanel();
+  return there;
+};
+
+const openPanel = () => {
+  const source = part("panel").querySelector(".source");
+  part("panel").classList.add("open");
+  page.getElementById("szqa")?.classList.add("with-panel");
+  source.querySelector("#szqa-source-title").focus({ preventScroll: true });
+  (source.querySelector("mark") || source.querySelector(".here"))?.scrollIntoView({ block: "center" });
 };
 
 const copy = async (button) => {
@@ -68,8 +87,7 @@ element.addEventListener("click", (event) => {
   if (button.dataset.do === "copy") return copy(button);
   if (button.dataset.do === "close") return closePanel();
   if (!button.dataset.act) return;
-  const draws = !["cite", "passage"].includes(button.dataset.act);
-  if (draws && busy()) return;
+  if (["cite", "passage"].includes(button.dataset.act) && wantPanel(button.dataset.key)) return;
   if (button.dataset.act === "clear") closePanel();
   send({ ...button.dataset });
   if (button.dataset.act === "undo") fill(button.dataset.fill);
@@ -79,7 +97,6 @@ element.addEventListener("click", (event) => {
 element.addEventListener("submit", (event) => {
   event.preventDefault();
   const form = event.target;
-  if (busy()) return;
   const values = Object.fromEntries(new FormData(form));
   if (form.dataset.act === "ask") {
     if (!values.question.trim()) return;
@@ -116,14 +133,26 @@ const drawn = () => {
   }
   const source = element.querySelector(".source");
   if (source) {
-    part("panel").classList.add("open");
-    page.getElementById("szqa")?.classList.add("with-panel");
-    source.querySelector("#szqa-source-title").focus({ preventScroll: true });
-    (source.querySelector("mark") || source.querySelector(".here"))?.scrollIntoView({ block: "center" });
+    openPanel();
   } else if (focused) {
     element.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
 };
 
-watch("value", () => requestAnimationFrame(drawn));
+// Views of events that run side by side arrive in any order, and the last one of each arrives twice.
+const overtaken = () => {
+  const { visit, version, from } = element.querySelector("[data-version], [data-from]")?.dataset ?? {};
+  if (from) return from !== part("panel").dataset.wanted;
+  return newest?.visit === visit && Number(version) < newest.version;
+};
+
+watch("value", () => {
+  if (overtaken()) {
+    props.value = newest?.html ?? "";
+    return;
+  }
+  const { visit, version } = element.querySelector("[data-version]")?.dataset ?? {};
+  newest = { html: props.value, visit, version: Number(version) };
+  requestAnimationFrame(drawn);
+});
 drawn();
