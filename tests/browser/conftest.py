@@ -4,6 +4,7 @@ Where Chromium is missing the tests are skipped and say so; with ``CI`` in the e
 """
 
 import os
+import re
 import socket
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import Literal
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -29,6 +30,9 @@ PHONE: ViewportSize = {"width": 360, "height": 740}
 
 # Two shared cores: what takes half a second alone may take ten beside other work.
 expect.set_options(timeout=20_000)
+
+# Gradio catches what a part's script throws, and says so on the console.
+_GRADIO_CAUGHT = re.compile(r"^Error (?:in watch callback|executing js_on_load|evaluating template)")
 
 Serve = Callable[[ASGIApp], str]
 NewPage = Callable[..., Page]
@@ -100,9 +104,13 @@ def host_site(serve: Serve) -> HostSite:
 
 @pytest.fixture
 def new_page(chromium: Browser) -> Iterator[NewPage]:
-    """Opens pages with a locale, colours and a size; the test fails where one throws an uncaught exception."""
+    """Opens pages with a locale, colours and a size; the test fails where a script of one throws an exception."""
     uncaught: list[str] = []
     contexts = []
+
+    def listen(message: ConsoleMessage) -> None:
+        if _GRADIO_CAUGHT.match(message.text):
+            uncaught.append(message.text)
 
     def open_page(
         viewport: ViewportSize = DESKTOP,
@@ -117,6 +125,7 @@ def new_page(chromium: Browser) -> Iterator[NewPage]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: uncaught.append(str(error)))
+        page.on("console", listen)
         return page
 
     yield open_page

@@ -363,6 +363,11 @@ def test_what_tries_to_be_markup_is_shown_as_text(chat: Page) -> None:
     assert chat.locator("#szqa img, #szqa script").count() == 0
 
 
+def test_the_page_says_how_to_embed_it(chat: Page, origin: str) -> None:
+    chat.locator(".embed summary").click()
+    expect(chat.locator(".embed code")).to_have_text(f'<script src="{origin}/widget.js" defer></script>')
+
+
 def test_nothing_is_fetched_from_another_host(page: Page, origin: str) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -143,7 +143,7 @@ const drawn = () => {
 const overtaken = () => {
   const { visit, version, from } = element.querySelector("[data-version], [data-from]")?.dataset ?? {};
   if (from) return from !== part("panel").dataset.wanted;
-  return newest?.visit === visit && Number(version) < newest.version;
+  return Boolean(visit) && newest?.visit === visit && Number(version) < newest.version;
 };
 
 watch("value", () => {
