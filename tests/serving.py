@@ -1,7 +1,14 @@
 """An assistant small enough to know by heart, for the tests of the server and of its pages."""
 
 import re
-from collections.abc import Sequence
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
 
 from conftest import HashEmbedder, make_document
 from szqa.assistant import Assistant
@@ -59,3 +66,19 @@ def _paragraphs(text: str, position: int) -> list[Block]:
         blocks.append(Block("prose", position, position + len(line)))
         position += len(line) + 1
     return blocks
+
+
+@contextmanager
+def running(app: ASGIApp) -> Iterator[str]:
+    """Serve an application on a free port of this machine; gives its origin."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert thread.is_alive() and time.monotonic() < deadline, "the server did not start"
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(timeout=10)

@@ -5,20 +5,19 @@ Where Chromium is missing the tests are skipped and say so; with ``CI`` in the e
 
 import os
 import re
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp
+
+from serving import running
 
 CHROMIUM = Path(os.environ.get("SZQA_CHROMIUM", "/usr/bin/chromium"))
 FLAGS = [
@@ -72,26 +71,8 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def serve() -> Iterator[Serve]:
     """Serves an ASGI application on a free port until the package ends; gives its origin."""
-    running: list[tuple[uvicorn.Server, threading.Thread]] = []
-
-    def start(app: ASGIApp) -> str:
-        listener = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + 30
-        while not server.started:
-            assert thread.is_alive() and time.monotonic() < deadline, "the server did not start"
-            time.sleep(0.01)
-        running.append((server, thread))
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-    yield start
-    for server, _ in running:
-        server.should_exit = True
-    for _, thread in running:
-        thread.join(timeout=10)
+    with ExitStack() as servers:
+        yield lambda app: servers.enter_context(running(app))
 
 
 @pytest.fixture(scope="package")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
+from szqa.errors import ConfigurationError
 from szqa.server.api import answer_out
 from szqa.server.conversation import Conversation, panel_html, view
 from szqa.server.pages import STATIC
@@ -51,9 +52,11 @@ def mount_chat(app: "FastAPI", service: Service) -> None:
 def _mount(app: "FastAPI", service: Service) -> None:
     import gradio as gr
 
+    page = make_chat(service)
+    with_tools = find_spec("mcp") is not None
     gr.mount_gradio_app(
         app,
-        make_chat(service),
+        page,
         path="/",
         footer_links=[],
         run_history=False,
@@ -61,11 +64,26 @@ def _mount(app: "FastAPI", service: Service) -> None:
         enable_monitoring=False,
         ssr_mode=False,
         pwa=False,
-        mcp_server=find_spec("mcp") is not None,
+        mcp_server=with_tools,
         theme=gr.themes.Base(font=_FONTS, font_mono=_MONO),
         css=(STATIC / "chat.css").read_text("utf-8"),
         head='<meta name="color-scheme" content="light dark">',
     )
+    if with_tools:
+        _only_tools(page)
+
+
+def _only_tools(page: "Blocks") -> None:
+    """Leave MCP the tool only: to read a resource, Gradio would call whatever host a request names as its own."""
+    from mcp import types
+
+    if page.mcp_server_obj is None:
+        raise ConfigurationError(
+            f"MCP 无法启动，请更新或卸载 mcp 包 (MCP cannot start; update or remove the package mcp): {page.mcp_error}"
+        )
+    handlers = page.mcp_server_obj.mcp_server.request_handlers
+    for kept in set(handlers) - {types.ListToolsRequest, types.CallToolRequest, types.PingRequest}:
+        del handlers[kept]
 
 
 def make_chat(service: Service) -> "Blocks":
@@ -96,7 +114,8 @@ def make_chat(service: Service) -> "Blocks":
         )
         for source in (header, conversation, composer, panel):
             _wire(source, act, failed, state, [conversation, panel])
-        api(_tool(service), api_name="ask")
+        # Not queued, it is called in place; queued, Gradio would call it over HTTP at the host the request names.
+        api(_tool(service), api_name="ask", queue=False)
     return page
 
 

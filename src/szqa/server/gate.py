@@ -23,7 +23,7 @@ _PATHS: Final = re.compile(
     r"/api/.*|/source/[^/]+|/index|/docs|/openapi\.json|/embed|/widget\.js|/szqa/[a-z.]+|"
     # Gradio's page, its scripts and styles, its event queue, and MCP
     r"/|/config|/theme\.css|/favicon\.ico|/robots\.txt|/static/.*|/assets/.*|"
-    r"/gradio_api/(?:queue/(?:join|data)|heartbeat/[^/]+|startup-events|info/?|reset/?|cancel|theme\.css|mcp(?:/.*)?)"
+    r"/gradio_api/(?:queue/(?:join|data)|heartbeat/[^/]+|startup-events|info/?|reset/?|cancel|theme\.css|mcp/?)"
 )
 # Gradio's page has inline scripts and compiles templates; it gets nothing from anywhere else all the same.
 _POLICY: Final = (
