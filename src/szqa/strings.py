@@ -54,6 +54,7 @@ class Words:
     unsaved: str
     failed: str
     busy: str
+    away: str
     index_page: str
     api_page: str
     embed: str
@@ -91,8 +92,8 @@ WORDS: Final[dict[Language, Words]] = {
         examples="试着问",
         searching="正在查找原文…",
         you_asked="问：",
-        answer="答案",
-        understood="理解为",
+        answer="答案：",
+        understood="理解为：",
         edit="修改",
         ask_again="按此重新提问",
         not_found="文档中没有找到答案。",
@@ -117,6 +118,7 @@ WORDS: Final[dict[Language, Words]] = {
         unsaved="没能记下您的反馈，请重试。",
         failed="出了点问题，没有得到回答。",
         busy="正在回答的问题太多，请稍后重试。",
+        away="连不上服务器：网络中断，或服务已停止。请稍后刷新网页再试。",
         index_page="索引",
         api_page="接口",
         embed="嵌入网页",
@@ -152,8 +154,8 @@ WORDS: Final[dict[Language, Words]] = {
         examples="試著問",
         searching="正在查找原文…",
         you_asked="問：",
-        answer="答案",
-        understood="理解為",
+        answer="答案：",
+        understood="理解為：",
         edit="修改",
         ask_again="按此重新提問",
         not_found="文件中沒有找到答案。",
@@ -178,6 +180,7 @@ WORDS: Final[dict[Language, Words]] = {
         unsaved="沒能記下您的回饋，請重試。",
         failed="出了點問題，沒有得到回答。",
         busy="正在回答的問題太多，請稍後重試。",
+        away="連不上伺服器：網路中斷，或服務已停止。請稍後重新整理網頁再試。",
         index_page="索引",
         api_page="介面",
         embed="嵌入網頁",
@@ -213,8 +216,8 @@ WORDS: Final[dict[Language, Words]] = {
         examples="Try asking",
         searching="Searching the documents…",
         you_asked="You asked: ",
-        answer="Answer",
-        understood="Understood as",
+        answer="Answer: ",
+        understood="Understood as: ",
         edit="Edit",
         ask_again="Ask this instead",
         not_found="The documents do not say.",
@@ -239,6 +242,7 @@ WORDS: Final[dict[Language, Words]] = {
         unsaved="Your feedback could not be kept; please retry.",
         failed="Something went wrong; there is no answer.",
         busy="Too many questions are being answered; please retry in a moment.",
+        away="The server is out of reach: offline, or stopped. Please reload the page in a moment.",
         index_page="Index",
         api_page="API",
         embed="Embed",

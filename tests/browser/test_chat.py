@@ -1,8 +1,9 @@
 """The chat page in a real Chromium: what a visitor sees, clicks, types and hears."""
 
+import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -10,12 +11,16 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from typer.testing import CliRunner
 
 from browser.conftest import PHONE, NewPage, Serve
 from serving import EVIL, make_assistant
+from szqa.cli import app as cli
+from szqa.dialogue import Turn
 from szqa.feedback import Feedback, FeedbackStore
 from szqa.server import ServerSettings, make_app
 from szqa.server.conversation import Conversation, view
+from szqa.server.service import Reply, Service
 from szqa.strings import Language
 
 # Gradio summarises its own events with pandas, in a way that pandas 3 calls deprecated.
@@ -168,6 +173,10 @@ def test_feedback_is_stored_with_question_answer_evidence_and_settings(chat: Pag
     assert (question, answer, helpful) == (QUESTION, "93家", 1)
     assert "苏州获评国家级绿色工厂93家" in evidence
     assert '"threshold"' in settings
+    exported = CliRunner().invoke(cli, ["feedback", "export", str(feedback)])
+    lines = [json.loads(line) for line in exported.stdout.splitlines()]
+    (line,) = (line for line in lines if line["draft"]["comment"] == "完全正确")
+    assert (line["question"], line["answers"], line["evidence"][0]["source"]) == (QUESTION, ["93家"], "suzhou.txt")
 
 
 def test_a_question_asked_while_an_opinion_is_written_is_kept(chat: Page, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,6 +405,36 @@ def test_an_error_nobody_foresaw_leaves_a_message(
     monkeypatch.undo()
     turn.get_by_role("button", name="重试").click()
     expect(turn.locator(".answer")).to_have_text("93家")
+
+
+def test_a_server_out_of_reach_is_said_and_the_question_kept(chat: Page) -> None:
+    _ask(chat, QUESTION)
+    chat.context.set_offline(True)
+    chat.locator("#szqa-question").fill(FOLLOW_UP)
+    chat.keyboard.press("Enter")
+    expect(chat.get_by_role("alert")).to_contain_text("连不上服务器")
+    expect(chat.locator("#szqa-question")).to_have_value(FOLLOW_UP)
+    expect(chat.locator(".turn")).to_have_count(1)
+    expect(chat.get_by_text("Connection to the server was lost")).to_be_hidden()
+
+
+def test_what_is_looked_for_shows_at_once_and_is_said(chat: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    let = threading.Event()
+    ask = Service.ask
+
+    def slow(service: Service, question: str, history: Sequence[Turn] = (), *, verbatim: bool = False) -> Reply:
+        assert let.wait(60)
+        return ask(service, question, history, verbatim=verbatim)
+
+    monkeypatch.setattr(Service, "ask", slow)
+    chat.locator("#szqa-question").fill(QUESTION)
+    chat.keyboard.press("Enter")
+    expect(chat.locator(".turn .asked")).to_contain_text(QUESTION)
+    expect(chat.locator(".pending .bone").first).to_be_visible()
+    expect(chat.locator("#szqa-live")).to_have_text("正在查找原文…")
+    let.set()
+    expect(chat.locator(".answer")).to_have_text("93家")
+    expect(chat.locator(".pending")).to_have_count(0)
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])

@@ -1,14 +1,30 @@
 // Runs once for each part of the chat (header, conversation, composer, panel), with Gradio's `element`, `trigger`,
-// `props` and `watch`. It passes on what was clicked or typed as 'act', and keeps focus, scrolling and announcements right when a
-// part is drawn anew. Texts are put in by the server, escaped; nothing here makes HTML.
+// `props` and `watch`. It passes on what was clicked or typed as 'act', and keeps focus, scrolling and announcements
+// right when a part is drawn anew. Texts are put in by the server, escaped; nothing here makes HTML.
 const page = document;
 const part = (name) => page.getElementById("szqa-" + name);
+const PATIENCE_MS = 2000;
 let focused = null;
 let newest = null; // {html, visit, version} or, for the panel, {html}
 
 const send = (values) => {
   focused = element.contains(page.activeElement) ? page.activeElement.dataset.key : null;
   trigger("act", values);
+  const before = part("conversation").dataset.drawn;
+  setTimeout(() => part("conversation").dataset.drawn === before && findServer(values), PATIENCE_MS);
+};
+
+/** Nothing has come back so far: is the server there at all? */
+const findServer = async (values) => {
+  let there = false;
+  try {
+    there = (await fetch("./api/health", { cache: "no-store" })).ok;
+  } catch {} // not there
+  const away = page.getElementById("szqa-away");
+  away.textContent = there ? "" : away.dataset.text;
+  // What was typed is not lost.
+  const box = page.getElementById("szqa-question");
+  if (!there && values.act === "ask" && !box.value) fill(values.question);
 };
 
 const say = (text) => {
@@ -123,6 +139,10 @@ const drawn = () => {
   for (const node of element.querySelectorAll("[data-origin]")) node.textContent = location.origin;
   const log = element.querySelector(".log");
   if (log) {
+    const { dataset } = part("conversation");
+    dataset.drawn = Number(dataset.drawn || 0) + 1;
+    const away = page.getElementById("szqa-away");
+    if (away) away.textContent = "";
     page.documentElement.lang = log.dataset.lang;
     say(log.dataset.status);
     const turns = log.querySelectorAll(".turn");
@@ -135,7 +155,10 @@ const drawn = () => {
   if (source) {
     openPanel();
   } else if (focused) {
-    element.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    const key = element.querySelector(`[data-key="${CSS.escape(focused)}"]`);
+    key?.focus({ preventScroll: true });
+    // An opinion opens a form below it, which may be hidden behind the composer.
+    key?.closest(".turn")?.querySelector(".comment")?.scrollIntoView({ block: "nearest" });
   }
 };
 
