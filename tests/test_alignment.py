@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from szqa.alignment import COLUMNS, Context, coverage, describe, extract_terms, pieces
+from szqa.alignment import COLUMNS, RELATIVE_COLUMNS, Context, coverage, describe, extract_terms, pieces, relate
 from szqa.candidates import SPAN_COLUMNS, Sentence, propose
 from szqa.cues import CUE_COLUMNS, CueCounts, Cues
 from szqa.question import analyse
@@ -104,8 +104,8 @@ def described(question: str, text: str, segmenter: Segmenter) -> tuple[Sentence,
     asked = analyse(fold(question))
     terms = extract_terms(asked, lambda _: 1.0)
     cover = coverage(terms, folded)
-    context = Context(folded, "", 0, 1, 0.0, 1, 0, cover, cover, cover, 1.0, 1.0)
-    return sentence, describe(asked, terms, sentence, context)
+    context = Context(folded, "", 0, 1, 0.0, 1, 0, cover, cover, cover, cover, cover, 1.0, 1.0)
+    return sentence, relate(describe(asked, terms, sentence, context))
 
 
 def column(sentence: Sentence, features: np.ndarray, span: str, name: str) -> float:
@@ -121,6 +121,30 @@ def test_describe_aligns_with_the_item_of_an_enumeration(segmenter: Segmenter) -
     right, neighbour = (column(sentence, features, span, "item_right_after") for span in ("224家", "33家"))
     assert right > neighbour
     assert column(sentence, features, "224家", "match_after") == len("企业获评省级智能车间")
+
+
+def test_an_item_that_repeats_the_question_is_told_from_its_neighbours(segmenter: Segmenter) -> None:
+    sentence, features = described("多少家企业获评省级智能车间", FACTORIES, segmenter)
+    assert column(sentence, features, "224家", "item_known") == 1
+    assert column(sentence, features, "33家", "item_known") < 1
+    assert column(sentence, features, "224家", "run_at_end") == len("企业获评省级智能车间")
+    assert column(sentence, features, "224家", "item_aligned_gap") == 0
+    assert column(sentence, features, "33家", "item_aligned_gap") < 0
+
+
+def test_relate_bears_no_candidates() -> None:
+    nothing = np.zeros((0, len(COLUMNS) - len(RELATIVE_COLUMNS)), dtype=np.float32)
+    assert relate(nothing).shape == (0, len(COLUMNS))
+
+
+def test_a_pair_across_two_words_tells_less() -> None:
+    asked = analyse("苏州企业有多少")
+    plain, cut = (
+        {term.forms[0]: term.weight for term in extract_terms(asked, lambda _: 1.0, breaks=breaks)}
+        for breaks in ((), (2,))
+    )
+    assert cut["州企"] < plain["州企"]
+    assert cut["苏州"] == plain["苏州"]
 
 
 def test_describe_sees_contradictions(segmenter: Segmenter) -> None:

@@ -36,7 +36,8 @@ def _talk(origin: str, talk: Callable[[ClientSession], Awaitable[T]], **headers:
         ):
             started = await opened.initialize()
             assert started.capabilities.tools is not None
-            assert started.capabilities.resources is started.capabilities.prompts is None
+            assert started.capabilities.resources is None
+            assert started.capabilities.prompts is None
             return await talk(opened)
 
     return asyncio.run(session())

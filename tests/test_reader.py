@@ -1,6 +1,5 @@
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,8 @@ from hypothesis import strategies as st
 import szqa.reader
 from szqa.datatypes import Hit, Passage, Span
 from szqa.errors import ConfigurationError
-from szqa.examiner import Examination
-from szqa.reader import CALIBRATION_COLUMNS, READERS, Calibration, RankerReader, TermWeights, load_reader
+from szqa.ranker import TermWeights
+from szqa.reader import CALIBRATION_COLUMNS, Calibration, SpanReader, load_reader, ranker_reader
 from szqa.text import Segmenter, split_sentences
 
 MODEL = Path(szqa.reader.__file__).parent / "models" / "ranker"
@@ -31,8 +30,8 @@ def make_hits(*texts: str) -> list[Hit]:
 
 
 @pytest.fixture(scope="module")
-def reader(segmenter: Segmenter) -> RankerReader:
-    return RankerReader(segmenter)
+def reader(segmenter: Segmenter) -> SpanReader:
+    return ranker_reader(segmenter)
 
 
 @pytest.mark.parametrize(
@@ -43,20 +42,20 @@ def reader(segmenter: Segmenter) -> RankerReader:
         ("新能源汽车渗透率达到多少", "45.3%"),
     ],
 )
-def test_read_answers_questions_on_reports(reader: RankerReader, question: str, answer: str) -> None:
+def test_read_answers_questions_on_reports(reader: SpanReader, question: str, answer: str) -> None:
     best = reader.read(question, make_hits(TEXT, OTHER))[0]
     assert best.text == answer
     assert best.score > 0.5
 
 
-def test_a_question_answered_scores_higher_than_one_of_another_year(reader: RankerReader) -> None:
+def test_a_question_answered_scores_higher_than_one_of_another_year(reader: SpanReader) -> None:
     hits = make_hits(TEXT, OTHER)
     answered = reader.read("2024年有多少家企业获评江苏省省级智能工厂", hits)[0]
     other_year = reader.read("2021年有多少家企业获评江苏省省级智能工厂", hits)[0]
     assert answered.score > max(reader.threshold, other_year.score)
 
 
-def test_read_gives_sentences_too_and_no_span_twice(reader: RankerReader) -> None:
+def test_read_gives_sentences_too_and_no_span_twice(reader: SpanReader) -> None:
     spans = reader.read("有多少家企业获评省级智能车间", make_hits(TEXT))
     assert len(spans) <= 10
     assert len({(span.start, span.end) for span in spans}) == len(spans)
@@ -64,21 +63,21 @@ def test_read_gives_sentences_too_and_no_span_twice(reader: RankerReader) -> Non
     assert sentences & {span.text for span in spans}
 
 
-def test_read_is_deterministic(reader: RankerReader, segmenter: Segmenter) -> None:
+def test_read_is_deterministic(reader: SpanReader, segmenter: Segmenter) -> None:
     hits = make_hits(TEXT, OTHER)
-    assert reader.read("渗透率是多少", hits) == RankerReader(segmenter).read("渗透率是多少", hits)
+    assert reader.read("渗透率是多少", hits) == ranker_reader(segmenter).read("渗透率是多少", hits)
 
 
 @pytest.mark.parametrize("texts", [(), ("",), ("，。！",), ("\n\n",), ("a",)])
 @pytest.mark.parametrize("question", ["", "多少", "？？", "有多少家企业"])
-def test_read_bears_empty_and_odd_input(reader: RankerReader, question: str, texts: tuple[str, ...]) -> None:
+def test_read_bears_empty_and_odd_input(reader: SpanReader, question: str, texts: tuple[str, ...]) -> None:
     assert all(span.text for span in reader.read(question, make_hits(*texts)))
 
 
 @settings(max_examples=40)
 @given(st.text(max_size=30), st.text(alphabet="苏州33家企业,，、。；《》“”(\n2024年%abc ", max_size=80))
 def test_spans_lie_in_their_passages_with_scores_that_are_probabilities(question: str, text: str) -> None:
-    reader = RankerReader(SEGMENTER)
+    reader = ranker_reader(SEGMENTER)
     for span in reader.read(question, make_hits(text)):
         assert 0 <= span.score <= 1
         assert span.text == text[span.start : span.end]
@@ -88,19 +87,19 @@ SEGMENTER = Segmenter()
 
 
 def test_load_reader_knows_its_readers(segmenter: Segmenter) -> None:
-    loaded = load_reader(None, segmenter)
-    assert isinstance(loaded, RankerReader)
-    assert loaded.reader_id.startswith("ranker ")
-    assert "ranker" in READERS
-    with pytest.raises(ConfigurationError, match="没有名为 bert 的阅读器，可用的有：ranker"):
-        load_reader("bert", segmenter)
+    assert load_reader(None, segmenter).reader_id.startswith("combined ")
+    assert load_reader("ranker", segmenter).reader_id.startswith("ranker ")
+    with pytest.raises(
+        ConfigurationError, match="没有名为 no-such-folder 的阅读器：既不是 combined、ranker，也不是能加载的"
+    ):
+        load_reader("no-such-folder", segmenter)
 
 
 def test_a_model_without_a_file_is_refused(tmp_path: Path, segmenter: Segmenter) -> None:
     shutil.copytree(MODEL, tmp_path / "ranker")
     (tmp_path / "ranker" / "cues.json").unlink()
     with pytest.raises(ConfigurationError, match=r"缺少 cues\.json，请运行 szqa train ranker"):
-        RankerReader(segmenter, tmp_path / "ranker")
+        ranker_reader(segmenter, tmp_path / "ranker")
 
 
 def test_a_model_of_other_columns_is_refused(tmp_path: Path, segmenter: Segmenter) -> None:
@@ -109,19 +108,7 @@ def test_a_model_of_other_columns_is_refused(tmp_path: Path, segmenter: Segmente
     config["columns"] = config["columns"][1:]
     (tmp_path / "ranker" / "config.json").write_text(json.dumps(config), "utf-8")
     with pytest.raises(ConfigurationError, match="trained with other columns"):
-        RankerReader(segmenter, tmp_path / "ranker")
-
-
-class OneColumn:
-    names: tuple[str, ...] = ("neural",)
-
-    def columns(self, question: str, hits: Sequence[Hit], examination: Examination) -> np.ndarray:
-        return np.zeros((len(examination.starts), 1), dtype=np.float32)
-
-
-def test_extra_columns_must_be_the_ones_trained_with(segmenter: Segmenter) -> None:
-    with pytest.raises(ConfigurationError, match="trained with other columns"):
-        RankerReader(segmenter, extra=OneColumn())
+        ranker_reader(segmenter, tmp_path / "ranker")
 
 
 def test_term_weights_survive_saving(tmp_path: Path) -> None:

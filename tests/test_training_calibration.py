@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from szqa.datatypes import Hit, Passage
-from szqa.reader import RankerReader
+from szqa.reader import ranker_reader
 from szqa.text import Segmenter
 from szqa.training.calibration import CalibrationCase, fit_calibration
 
@@ -22,7 +22,7 @@ def test_answers_score_higher_than_questions_about_other_things(segmenter: Segme
     wrong = ["谁写了红楼梦", "泰坦尼克号是哪年沉没的", "光的速度是多少"]
     cases = [CalibrationCase(question, hits, (answer,)) for question, answer in right] * 5
     cases += [CalibrationCase(question, hits, ()) for question in wrong] * 5
-    reader = RankerReader(segmenter)
+    reader = ranker_reader(segmenter)
     calibration, scores = fit_calibration(reader, cases)
     assert scores.questions == 30
     assert scores.auroc > 0.9

@@ -10,10 +10,11 @@ pytest.importorskip("onnx")
 import lightgbm
 
 from szqa.datatypes import Passage
-from szqa.reader import Trees
+from szqa.ranker import Trees
 from szqa.text import Segmenter
-from szqa.training.ranker import best_threshold, is_right, to_onnx
+from szqa.training.onnx_trees import to_onnx
 from szqa.training.ranker_cases import Asked, Collection, cases, span_f1
+from szqa.training.tree_calibration import best_threshold, is_right
 
 TEXTS = (
     "2024年，苏州33家企业获评江苏省省级智能工厂。",

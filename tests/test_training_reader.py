@@ -147,7 +147,7 @@ def test_training_learns_and_exports(prepared: Path, tmp_path: Path) -> None:
 
     export(prepared, weights, tmp_path / "model", preset=TINY)
     pairs = [examples.pair(index) for index in range(6)]
-    loaded = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "model", local_files_only=True)
+    loaded = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "model", local_files_only=True).float()
     exact = _scores(torch_scorer(loaded, half=False), pairs, vocabulary)
     # ONNX Runtime and torch add up float32 in different orders; int8 rounds weights and activations to 1/127.
     assert _scores(onnx_scorer(tmp_path / "model" / "model.onnx"), pairs, vocabulary) == pytest.approx(exact, abs=1e-3)
@@ -220,7 +220,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "small", TINY)
     train_reader(tmp_path / "data", tmp_path / "model", work_dir=tmp_path / "work", seed=2)
     record = json.loads((tmp_path / "model" / "training.json").read_text("utf-8"))
-    assert record["stages"] == [["synthetic", 2], ["real", 2]]
+    assert record["stages"] == [["synthetic", 2], ["real", 2], ["again", 2]]
     assert record["command"] == "szqa train reader --preset small --seed 2"
     assert record["data"]["examples"]["trial"] == 8
     assert set(record["scores"]) == {"trial exact", "trial overlap", "drcd exact", "drcd overlap"}
@@ -230,7 +230,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown_preset_and_stage_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="没有名为 huge 的规模，可用的有：small、large"):
         train_reader(tmp_path, tmp_path, work_dir=tmp_path, preset_name="huge")
-    with pytest.raises(ConfigurationError, match="没有名为 last 的阶段，可用的有：synthetic、real"):
+    with pytest.raises(ConfigurationError, match="没有名为 last 的阶段，可用的有：synthetic、real、again"):
         train_reader(tmp_path, tmp_path, work_dir=tmp_path, last_stage="last")
 
 

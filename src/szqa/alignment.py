@@ -8,8 +8,8 @@ the sentence lacks or contradicts. Knows nothing of models, indexes or passages'
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,7 +18,18 @@ from numpy.typing import NDArray
 from szqa.candidates import SPAN_COLUMNS, Sentence
 from szqa.question import KINDS, Question, levels, numbers, years
 
-__all__ = ["COLUMNS", "SYNONYMS", "Context", "Term", "coverage", "describe", "extract_terms", "pieces"]
+__all__ = [
+    "COLUMNS",
+    "RELATIVE_COLUMNS",
+    "SYNONYMS",
+    "Context",
+    "Term",
+    "coverage",
+    "describe",
+    "extract_terms",
+    "pieces",
+    "relate",
+]
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -59,6 +70,8 @@ SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "工厂": ("厂",),
 }
 _FUNCTION = frozenset("的了是在和与及为有被把将对于其这那个都也就由从到以之而等着过吗呢请")
+# Weight of a pair of characters that belong to two words, beside that of a pair within one.
+_ACROSS_WORDS: Final = 0.4
 _WORD = re.compile(r"[a-z0-9][a-z0-9.]*[a-z0-9]|[a-z0-9]")
 _HAN = re.compile(r"[一-鿿㐀-䶿]+")
 
@@ -74,6 +87,10 @@ SENTENCE_COLUMNS: Final = (
     "passage_cover",
     "title_cover",
     "all_cover",
+    "local_cover",
+    "local_gap",
+    "character_cover",
+    "sentence_run",
     "sentence_chars",
     "sentence_position",
     "missing_weight_sentence",
@@ -121,8 +138,29 @@ ALIGNED_COLUMNS: Final = (
     "year_conflict",
     "in_question",
     "noun_missing_clause",
+    "noun_missing_item",
+    "item_aligned",
+    "clause_aligned",
+    "item_apart",
+    "item_known",
+    "clause_known",
+    "item_run",
+    "run_at_start",
+    "run_at_end",
 )
-COLUMNS: Final = (*QUESTION_COLUMNS, *SENTENCE_COLUMNS, *ALIGNED_COLUMNS, *SPAN_COLUMNS)
+# Of these the ranker also sees how far a candidate is from the best one of the kind asked for.
+RELATIVE_TO: Final = (
+    "item_aligned",
+    "clause_aligned",
+    "item_apart",
+    "item_known",
+    "item_run",
+    "match_before",
+    "match_after",
+    "noun_missing_item",
+)
+RELATIVE_COLUMNS: Final = tuple(f"{name}_gap" for name in RELATIVE_TO)
+COLUMNS: Final = (*QUESTION_COLUMNS, *SENTENCE_COLUMNS, *ALIGNED_COLUMNS, *SPAN_COLUMNS, *RELATIVE_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +192,8 @@ class Context:
         rank: rank of the sentence by ``cover``, from 0.
         cover: share of the terms' weight found in the sentence, [0, 1].
         best_cover: the best sentence's.
+        local_cover: like ``cover``, but a term found in fewer of the sentences weighs more.
+        best_local_cover: the best sentence's.
         neighbour_cover: the same with the sentences beside it.
         best_clause: the largest share found in one clause of any sentence.
         best_item: the same for one item of an enumeration.
@@ -170,6 +210,8 @@ class Context:
     rank: int
     cover: float
     best_cover: float
+    local_cover: float
+    best_local_cover: float
     neighbour_cover: float
     best_clause: float
     best_item: float
@@ -185,23 +227,36 @@ def pieces(folded: str) -> list[str]:
     return found
 
 
-def extract_terms(question: Question, weight_of: Callable[[str], float]) -> list[Term]:
-    """Terms of a question's two sides, each piece once a side."""
+def extract_terms(question: Question, weight_of: Callable[[str], float], *, breaks: Collection[int] = ()) -> list[Term]:
+    """Terms of a question's two sides, each piece once a side.
+
+    Args:
+        question: the question.
+        weight_of: how much a piece tells, >= 0.
+        breaks: where in the question's text a word begins; a pair of characters across two words tells less.
+    """
     terms: list[Term] = []
-    for text, left in ((question.left, True), (question.right, False)):
-        forms = dict.fromkeys(pieces(text))
-        alternatives: dict[str, list[str]] = {}
-        for word, others in SYNONYMS.items():
-            if word in text:
-                for piece in forms:
-                    if piece in word or word in piece:
-                        alternatives.setdefault(piece, []).extend(others)
-        for piece in forms:
+    for text, offset, left in ((question.left, 0, True), (question.right, question.end, False)):
+        alternatives = _alternatives(text)
+        for piece in dict.fromkeys(pieces(text)):
             function_share = sum(character in _FUNCTION for character in piece) / len(piece)
             weight = weight_of(piece) * (1.0, 0.35, 0.0)[round(2 * function_share)]
+            places = [match.start() + offset for match in re.finditer(re.escape(piece), text)]
+            if not piece.isascii() and all(place + 1 in breaks for place in places):
+                weight *= _ACROSS_WORDS
             if weight > 0:
                 terms.append(Term((piece, *alternatives.get(piece, ())), weight, left))
     return terms
+
+
+def _alternatives(text: str) -> dict[str, list[str]]:
+    """Piece → synonyms of the words of a text that it is part of."""
+    found: dict[str, list[str]] = {}
+    for word, others in SYNONYMS.items():
+        if word in text:
+            for piece in {word, *pieces(word)}:
+                found.setdefault(piece, []).extend(others)
+    return found
 
 
 def coverage(terms: Sequence[Term], text: str) -> float:
@@ -215,7 +270,8 @@ def describe(question: Question, terms: Sequence[Term], sentence: Sentence, cont
     """Describe every candidate of a sentence.
 
     Returns:
-        (n, len(COLUMNS)) float32, one row a candidate of ``sentence``.
+        (n, len(COLUMNS) - len(RELATIVE_COLUMNS)) float32, one row a candidate of ``sentence``; ``relate`` adds the
+        rest once the candidates of all sentences are together.
     """
     count = len(sentence.starts)
     shared = [*_question_columns(question, terms), *_sentence_columns(question, terms, sentence, context)]
@@ -226,11 +282,22 @@ def describe(question: Question, terms: Sequence[Term], sentence: Sentence, cont
             for column in (
                 *_overlap_columns(terms, sentence, context),
                 *_demand_columns(question, sentence, context),
+                *_known_columns(question, terms, sentence),
             )
         ],
         axis=1,
     )
     return np.concatenate([constant, aligned, sentence.features], axis=1)
+
+
+def relate(features: Floats) -> Floats:
+    """Add the columns that compare each candidate of a question with the best one of the kind asked for."""
+    if not len(features):
+        return np.zeros((0, len(COLUMNS)), dtype=np.float32)
+    kind = features[:, COLUMNS.index("kind_match")]
+    values = features[:, [COLUMNS.index(name) for name in RELATIVE_TO]]
+    best = values[kind == kind.max()].max(axis=0)
+    return np.concatenate([features, values - best], axis=1)
 
 
 def _question_columns(question: Question, terms: Sequence[Term]) -> list[float]:
@@ -262,6 +329,10 @@ def _sentence_columns(question: Question, terms: Sequence[Term], sentence: Sente
         coverage(terms, context.passage),
         coverage(terms, context.title),
         1.0 - sum(missing_around) / total,
+        context.local_cover,
+        context.best_local_cover - context.local_cover,
+        _character_cover(question, sentence.text),
+        float(_runs(question, sentence.text).max()),
         len(sentence.text),
         context.start / max(1, len(context.passage)),
         max(missing_here, default=0.0),
@@ -277,6 +348,70 @@ def _sentence_columns(question: Question, terms: Sequence[Term], sentence: Sente
         _missing(context.nouns, sentence.text),
         _missing(context.nouns, around),
     ]
+
+
+def _character_cover(question: Question, text: str) -> float:
+    """Share of the question's characters, function words left out, that a text holds."""
+    asked = {character for character in question.left + question.right if character.isalnum()} - _FUNCTION
+    return len(asked & set(text)) / len(asked) if asked else 0.0
+
+
+def _runs(question: Question, text: str) -> Ints:
+    """For each boundary the longest run of characters before it that the question holds on one side of its word."""
+    codes = np.array([ord(character) for character in text], dtype=np.int32)
+    longest = np.zeros(len(text) + 1, dtype=np.int32)
+    for side in (question.left, question.right):
+        run = np.zeros(len(text) + 1, dtype=np.int32)
+        for character in side:
+            run[1:] = np.where(codes == ord(character), run[:-1] + 1, 0)
+            run[0] = 0
+            np.maximum(longest, run, out=longest)
+    return longest
+
+
+def _known_columns(question: Question, terms: Sequence[Term], sentence: Sentence) -> list[Floats]:
+    """Columns from item_aligned to run_at_end."""
+    text, starts, ends = sentence.text, sentence.starts, sentence.ends
+    total = sum(term.weight for term in terms) or 1.0
+    places = [_occurrences(text, term.forms) for term in terms]
+    known = np.zeros(len(text), dtype=np.float32)
+    for found in places:
+        for start, end in found:
+            known[start:end] = 1
+    content = np.array([character.isalnum() for character in text], dtype=np.float32)
+    known_before, content_before = (np.concatenate([[0], np.cumsum(marks)]) for marks in (known * content, content))
+    columns: list[Floats] = []
+    shares: list[Floats] = []
+    for intervals in (sentence.items, sentence.clauses):
+        left = _region_overlap(len(text), intervals, terms, places, left=True)
+        right = _region_overlap(len(text), intervals, terms, places, left=False)
+        columns.append((left[0][starts] + right[1][ends]) / total)
+        if intervals is sentence.items:
+            apart = left[0][starts] + left[1][ends] + right[0][starts] + right[1][ends]
+        low, high = _bounds(intervals, starts, ends, len(text))
+        outside = content_before[high] - content_before[low] - content_before[ends] + content_before[starts]
+        held = known_before[high] - known_before[low] - known_before[ends] + known_before[starts]
+        shares.append(np.where(outside > 0, held / np.maximum(outside, 1), 0))
+    before = _runs(question, text)
+    mirrored = _runs(_mirrored(question), text[::-1])[::-1]
+    longest = np.zeros(len(text) + 1, dtype=np.float32)
+    for a, b in sentence.items:
+        longest[a : b + 1] = before[a : b + 1].max()
+    runs = (longest[starts], before[starts].astype(np.float32), mirrored[ends].astype(np.float32))
+    return [*columns, apart / total, *shares, *runs]
+
+
+def _mirrored(question: Question) -> Question:
+    text = question.text[::-1]
+    return replace(question, text=text, start=len(text) - question.end, end=len(text) - question.start)
+
+
+def _bounds(intervals: Sequence[tuple[int, int]], starts: Ints, ends: Ints, length: int) -> tuple[Ints, Ints]:
+    """Start of the interval that holds each candidate's start, and end of the one that holds its end."""
+    low, high = np.arange(length + 1, dtype=np.int32), np.arange(length + 1, dtype=np.int32)
+    for a, b in intervals:
+        low[a : b + 1], high[a : b + 1] = a, b
+    return low[starts], high[ends]
 
 
 def _missing(words: Sequence[Sequence[str]], text: str) -> int:
@@ -415,7 +550,7 @@ def _nearest(marks: NDArray[np.bool_], *, forwards: bool) -> Ints:
 
 
 def _demand_columns(question: Question, sentence: Sentence, context: Context) -> list[Floats]:
-    """Columns from match_before to noun_missing_clause."""
+    """Columns from match_before to noun_missing_item."""
     text, starts, ends = sentence.text, sentence.starts, sentence.ends
     spans = [text[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
     left, right = question.left.rstrip("是为有达约共 "), question.right
@@ -432,7 +567,8 @@ def _demand_columns(question: Question, sentence: Sentence, context: Context) ->
         conflict[starts],
         _year_conflict(question, sentence, context)[starts],
         np.array([span in question.text for span in spans]),
-        _missing_by_clause(context.nouns, sentence)[starts],
+        _missing_by_interval(context.nouns, sentence.text, sentence.clauses)[starts],
+        _missing_by_interval(context.nouns, sentence.text, sentence.items)[starts],
     ]
 
 
@@ -505,11 +641,11 @@ def _kind_match(kind: str, features: Floats) -> Floats:
     return matched
 
 
-def _missing_by_clause(words: Sequence[Sequence[str]], sentence: Sentence) -> Floats:
-    """For each boundary how many of the words its clause lacks."""
-    result = np.zeros(len(sentence.text) + 1, dtype=np.float32)
-    for a, b in sentence.clauses:
-        result[a : b + 1] = _missing(words, sentence.text[a:b])
+def _missing_by_interval(words: Sequence[Sequence[str]], text: str, intervals: Sequence[tuple[int, int]]) -> Floats:
+    """For each boundary how many of the words its interval lacks."""
+    result = np.zeros(len(text) + 1, dtype=np.float32)
+    for a, b in intervals:
+        result[a : b + 1] = _missing(words, text[a:b])
     return result
 
 

@@ -37,6 +37,7 @@ _NUMBER = re.compile(
     r"|个月|周年|[家个元亩吨辆台套项件次场条座所名位人根种类届期户批款部集章首张枚只头架艘站层支对队门岁年月日天周倍米克度斤升秒分级代字票股点号路世])?"
 )
 _WORD = re.compile(r"[a-z0-9][a-z0-9.+#&_'/-]*[a-z0-9+#]|[a-z0-9]")
+_TITLE = re.compile(r"《[^《》]*》")
 _PERCENT = re.compile(r"\d(?:%|‰|个百分点)|百分之")
 _MONEY = re.compile(r"(?:元|美元|港元|日元|欧元|英镑|人民币|英镑|法郎|马克)(?:人民币|以上|左右|余)?$")
 _DATE = re.compile(
@@ -97,6 +98,7 @@ SPAN_COLUMNS: Final = (
     "words_to_clause_start",
     "words_to_clause_end",
     "in_brackets",
+    "part_of_quoted",
     "crosses_boundary_class",
 )
 
@@ -160,6 +162,9 @@ def _units(folded: str, tokens: Sequence[tuple[str, int, int, str]]) -> tuple[In
     for match in _WORD.finditer(folded):
         if not match.group()[0].isdigit() or not match.group().isdigit():
             allowed -= set(range(match.start() + 1, match.end()))
+    # A title is named whole, with its marks or without.
+    for match in _TITLE.finditer(folded):
+        allowed -= set(range(match.start() + 2, match.end() - 1))
     boundaries = sorted(allowed)
     tag_at: dict[int, str] = {}
     for _, start, end, tag in tokens:
@@ -242,6 +247,7 @@ def _describe(
     shape = _shapes(folded, starts, ends)
     dots = _count(folded, "·•‧・".__contains__)
     before = np.array([character in _OPENERS for character in folded] + [False])
+    closed = np.array([character in CLOSERS for character in folded] + [False])
     columns = [
         ends - starts,
         last - first,
@@ -269,6 +275,7 @@ def _describe(
         first - unit_of[clause_start[starts]],
         unit_of[clause_end[ends - 1]] - last,
         depth[starts],
+        (inner[starts] > 0) & ~(before[np.maximum(starts - 1, 0)] & closed[ends]),
         clause_end[starts] < ends,
     ]
     return np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1)

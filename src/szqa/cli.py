@@ -328,7 +328,7 @@ def train_reader_command(
     stage: Annotated[str, typer.Option(help="到此阶段为止 (stop after this stage)")] = "",
     seed: SeedOption = 1,
 ) -> None:
-    """训练神经阅读器，可中断续训；尚未随包发布 (train the neural reader; resumes; not shipped yet)."""
+    """训练阅读器的神经网络，可中断续训 (train the reader's network; resumes)."""
     from szqa.training.reader import train_reader
 
     _stay_offline(None)
@@ -336,9 +336,24 @@ def train_reader_command(
     train_reader(data, output, work_dir=work_dir, preset_name=preset, seed=seed, last_stage=stage)
 
 
+@train_app.command("combination")
+def train_combination_command(
+    data: DataOption,
+    output: Annotated[Path, typer.Option(help="写入校准的文件夹 (folder for the calibration)")],
+    models: Annotated[Path, typer.Option(help="含 ranker、reader 两个文件夹 (holds the folders ranker and reader)")],
+    seed: SeedOption = 0,
+    limit: LimitOption = None,
+) -> None:
+    """校准排序树与神经网络的合并结果 (calibrate trees and network together)."""
+    from szqa.training.combination import train_combination
+
+    train_combination(data, output, models_dir=models, seed=seed, limit=limit, report=_err.print)
+
+
 @train_app.command("calibration")
 def train_calibration_command(
-    output: Annotated[Path, typer.Option(help="阅读器模型的文件夹 (folder of the reader's model)")],
+    output: Annotated[Path, typer.Option(help="写入校准的文件夹 (folder for the calibration)")],
+    reader: ReaderOption = None,
     gold: Annotated[Path, typer.Option(help="金标准；只用 dev (gold set; its dev split is used)")] = Path(
         "eval/gold.jsonl"
     ),
@@ -350,10 +365,12 @@ def train_calibration_command(
 ) -> None:
     """用金标准的 dev 部分校准阅读器 (calibrate the reader on the gold set's dev split)."""
     from szqa.goldset import read_evaluation_set
-    from szqa.reader import RankerReader
+    from szqa.reader import SpanReader
     from szqa.training.calibration import CalibrationCase, fit_calibration
 
-    assistant = _load(index)
+    assistant = _load(index, reader=reader)
+    if not isinstance(assistant.reader, SpanReader):
+        raise ConfigurationError(f"{reader} 不能校准，只能校准 combined 与 ranker (only those two can be calibrated)")
     cases = [
         CalibrationCase(question.text, tuple(hits), question.answers)
         for question in read_evaluation_set(gold).questions
@@ -365,9 +382,7 @@ def train_calibration_command(
         for question in others
         if question.text.strip() and (hits := assistant.search(question.text, top_k=assistant.top_k))
     ]
-    calibration, scores = fit_calibration(
-        RankerReader(assistant.index.segmenter, output), cases, foreign=strange, seed=seed
-    )
+    calibration, scores = fit_calibration(assistant.reader, cases, foreign=strange, seed=seed)
     calibration.save(output / "calibration.json")
     _err.print(str(scores))
 

@@ -31,7 +31,7 @@ CUE_COLUMNS: Final = tuple(f"cue_{name}" for name in (*_START, *_END))
 
 _SMOOTHING: Final = 4.0
 # Log odds nearer to 0 than this are not worth their place in the file.
-_LEAST: Final = 0.25
+_LEAST: Final = 0.3
 
 
 def _start_keys(question: Question, text: str, position: int) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ class CueCounts:
                 counter[name, key] += 1
                 self._sums[name][counter is self.answers] += 1
 
-    def cues(self, *, min_count: int = 12) -> Cues:
+    def cues(self, *, min_count: int = 25) -> Cues:
         """Smoothed log odds of every key seen at least ``min_count`` times, those near 0 left out."""
         tables: dict[str, dict[str, float]] = {name: {} for name in (*_START, *_END)}
         for (name, key), total in sorted(self.all.items()):

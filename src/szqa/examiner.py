@@ -15,13 +15,13 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from szqa.alignment import COLUMNS, SYNONYMS, Context, Term, coverage, describe, extract_terms
+from szqa.alignment import COLUMNS, SYNONYMS, Context, Term, coverage, describe, extract_terms, relate
 from szqa.candidates import Sentence, propose
 from szqa.datatypes import Hit
 from szqa.question import Question, analyse
 from szqa.text import Segmenter, Token, fold, split_sentences
 
-__all__ = ["Examination", "Examiner", "ExtraColumns", "Place"]
+__all__ = ["CandidateScorer", "Examination", "Examiner", "Place"]
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -43,6 +43,7 @@ class Place(NamedTuple):
         end: code point after the last one.
         cover: share of the question's weight found in it, [0, 1].
         around: the same with its neighbours, the title and the headings.
+        local: like ``cover``, but a term found in fewer of the sentences weighs more.
     """
 
     hit: int
@@ -50,6 +51,7 @@ class Place(NamedTuple):
     end: int
     cover: float
     around: float
+    local: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +79,11 @@ class Examination:
     features: Floats
 
 
-class ExtraColumns(Protocol):
-    """Further columns for each candidate, such as a neural reader's logits at its edges.
+class CandidateScorer(Protocol):
+    """Scores the candidates of an examination by other means than their columns, as a network does."""
 
-    Attributes:
-        names: the columns' names.
-    """
-
-    names: tuple[str, ...]
-
-    def columns(self, question: str, hits: Sequence[Hit], examination: Examination) -> Floats:
-        """(n, len(names)) float32, one row a candidate of the examination."""
+    def score(self, question: str, hits: Sequence[Hit], examination: Examination) -> Floats:
+        """(n,) float32, one score a candidate; higher is better, comparable across the hits of a question."""
         ...
 
 
@@ -107,7 +103,8 @@ class Examiner:
     def examine(self, question: str, hits: Sequence[Hit]) -> Examination:
         """Describe the candidate answers to a question in the best sentences of the hits, given best first."""
         asked = analyse(fold(question))
-        terms = extract_terms(asked, self._weight_of)
+        words = self._tag(asked.text)
+        terms = extract_terms(asked, self._weight_of, breaks={word.start for word in words})
         folded = tuple(fold(hit.passage.text) for hit in hits)
         titles = [fold(" ".join((hit.passage.title, *hit.passage.headings))) for hit in hits]
         places, sentences = self._choose(_rank_places(terms, folded, titles), folded)
@@ -115,7 +112,7 @@ class Examiner:
             nothing = np.zeros(0, dtype=np.int32)
             empty = np.zeros((0, len(COLUMNS)), dtype=np.float32)
             return Examination(asked, folded, (), nothing, nothing, nothing, nothing, empty)
-        names, nouns = self._demands(asked)
+        names, nouns = _demands(asked, words)
         contexts = [
             replace(context, names=names, nouns=nouns)
             for context in _contexts(terms, hits, places, sentences, folded, titles)
@@ -131,7 +128,7 @@ class Examiner:
             hit=np.repeat([place.hit for place in places], sizes).astype(np.int32),
             starts=(np.concatenate([sentence.starts for sentence in sentences]) + offsets).astype(np.int32),
             ends=(np.concatenate([sentence.ends for sentence in sentences]) + offsets).astype(np.int32),
-            features=np.concatenate(blocks),
+            features=relate(np.concatenate(blocks)),
         )
 
     def _choose(self, ranked: Sequence[Place], folded: Sequence[str]) -> tuple[list[Place], list[Sentence]]:
@@ -155,23 +152,26 @@ class Examiner:
                 self._known.popitem(last=False)
         return known
 
-    def _demands(self, asked: Question) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
-        """Names and other nouns of a question outside its question word, each with what may stand for it."""
-        names, nouns = [], []
-        for token in self._tag(asked.text):
-            if len(token.text) < 2 or not token.text.isalnum() or (token.start < asked.end and asked.start < token.end):
-                continue
-            if token.tag in _NAME_TAGS:
-                short = token.text[:-1] if len(token.text) > 2 and token.text[-1] in "市省县区镇" else token.text
-                names.append((short,))
-            elif token.tag in _NOUN_TAGS:
-                nouns.append((token.text, *SYNONYMS.get(token.text, ())))
-        return tuple(names), tuple(nouns)
-
     def _tag(self, folded: str) -> list[Token]:
         """Words with the part of speech that jieba's dictionary gives them, nine times as fast as in context."""
         tags = _dictionary_tags()
         return [token._replace(tag=tags.get(token.text, "")) for token in self._segmenter.cut(folded)]
+
+
+def _demands(
+    asked: Question, words: Sequence[Token]
+) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
+    """Names and other nouns of a question outside its question word, each with what may stand for it."""
+    names, nouns = [], []
+    for token in words:
+        if len(token.text) < 2 or not token.text.isalnum() or (token.start < asked.end and asked.start < token.end):
+            continue
+        if token.tag in _NAME_TAGS:
+            short = token.text[:-1] if len(token.text) > 2 and token.text[-1] in "市省县区镇" else token.text
+            names.append((short,))
+        elif token.tag in _NOUN_TAGS:
+            nouns.append((token.text, *SYNONYMS.get(token.text, ())))
+    return tuple(names), tuple(nouns)
 
 
 @cache
@@ -186,18 +186,25 @@ def _dictionary_tags() -> dict[str, str]:
 
 def _rank_places(terms: Sequence[Term], folded: Sequence[str], titles: Sequence[str]) -> list[Place]:
     """All sentences of all hits, those that share most with the question first."""
+    intervals = [split_sentences(text) for text in folded]
+    found = [
+        np.array([_found(terms, text[a:b]) for a, b in some], dtype=bool).reshape(len(some), len(terms))
+        for text, some in zip(folded, intervals, strict=True)
+    ]
     weights = np.array([term.weight for term in terms])
     weights /= weights.sum() or 1.0
+    sentences = sum(map(len, intervals))
+    holding = np.sum([rows.sum(axis=0) for rows in found], axis=0)
+    local = weights * np.log((sentences + 1) / (holding + 0.5))
+    local /= local.sum() or 1.0
     ranked: list[tuple[float, Place]] = []
-    for hit, (text, title) in enumerate(zip(folded, titles, strict=True)):
-        intervals = split_sentences(text)
-        found = np.array([_found(terms, text[a:b]) for a, b in intervals], dtype=bool)
-        found = found.reshape(len(intervals), len(terms))
-        titled = np.array(_found(terms, title), dtype=bool)
-        for number, (start, end) in enumerate(intervals):
-            cover = float(weights @ found[number])
-            around = float(weights @ (found[max(0, number - 1) : number + 2].any(axis=0) | titled))
-            ranked.append((cover + 0.3 * around - 0.02 * hit, Place(hit, start, end, cover, around)))
+    for hit, rows in enumerate(found):
+        titled = np.array(_found(terms, titles[hit]), dtype=bool)
+        for number, (start, end) in enumerate(intervals[hit]):
+            cover, local_cover = float(weights @ rows[number]), float(local @ rows[number])
+            around = float(weights @ (rows[max(0, number - 1) : number + 2].any(axis=0) | titled))
+            score = 0.5 * (cover + local_cover) + 0.3 * around - 0.02 * hit
+            ranked.append((score, Place(hit, start, end, cover, around, local_cover)))
     ranked.sort(key=lambda pair: (-pair[0], pair[1].hit, pair[1].start))
     return [place for _, place in ranked]
 
@@ -229,6 +236,8 @@ def _contexts(
             rank=rank,
             cover=place.cover,
             best_cover=max(other.cover for other in places),
+            local_cover=place.local,
+            best_local_cover=max(other.local for other in places),
             neighbour_cover=place.around,
             best_clause=best_clause,
             best_item=best_item,

@@ -1,8 +1,7 @@
 """Readers: question and retrieved passages in, the spans that may answer it out, best first.
 
-The shipped reader ranks candidate spans with gradient-boosted trees over the columns of ``szqa.alignment`` and
-``szqa.cues``, and calibrates the best ones with two smaller sets of trees. Knows nothing of how passages were found or
-of what is made of the spans.
+The shipped reader ranks candidate spans by trees over their columns and by the logits of a network, added up, and says
+how likely the best ones are to be right. Knows nothing of how passages were found or of what is made of the spans.
 
 **Span or sentence.** Every span and every sentence read has its own probability: a span's of being right, a sentence's
 of holding the answer. Spans come first, unless the best one is too unsure to be given as an answer while its sentence
@@ -17,54 +16,45 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from szqa.alignment import COLUMNS
-from szqa.cues import CUE_COLUMNS, Cues
 from szqa.datatypes import Hit, Span
-from szqa.errors import ConfigurationError
-from szqa.examiner import Examination, Examiner, ExtraColumns
-from szqa.question import Question
+from szqa.network import NETWORK_FILES, SpanNetwork
+from szqa.ranker import EVIDENCE_COLUMNS, SpanRanker, Trees, Weighed, require_files
 from szqa.text import Segmenter
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 __all__ = [
     "CALIBRATION_COLUMNS",
+    "CALIBRATION_FILES",
     "DEFAULT_READER",
-    "EVIDENCE_COLUMNS",
     "READERS",
     "Calibration",
-    "RankerConfig",
-    "RankerReader",
     "Reader",
-    "SpanRanker",
-    "TermWeights",
-    "Trees",
-    "Weighed",
-    "cue_columns",
+    "SpanReader",
+    "combined_ranker",
+    "combined_reader",
     "load_reader",
-    "weigh",
+    "ranker_reader",
 ]
 
-Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 
-# Readers by name, imported only when asked for: each takes the segmenter and loads its shipped model.
-READERS: Final = {"ranker": "szqa.reader:RankerReader"}
-DEFAULT_READER: Final = "ranker"
+# Readers by name, imported only when asked for: each takes the segmenter and loads its shipped models. Any other name
+# is a question-answering model's, which is left to transformers.
+READERS: Final = {"combined": "szqa.reader:combined_reader", "ranker": "szqa.reader:ranker_reader"}
+DEFAULT_READER: Final = "combined"
+_HUB_READER: Final = "szqa.hub_reader:load_hub_reader"
 
-_MODEL_DIR: Final = Path(__file__).parent / "models" / "ranker"
+CALIBRATION_FILES: Final = ("spans.onnx", "sentences.onnx", "calibration.json")
+_MODELS: Final = Path(__file__).parent / "models"
 _MAX_SPANS: Final = 10
-_THREADS: Final = 2
 
 
 class Reader(Protocol):
@@ -84,150 +74,24 @@ class Reader(Protocol):
 
 
 def load_reader(name: str | None, segmenter: Segmenter) -> Reader:
-    """Load a reader by its name in ``READERS``, the default one for ``None``.
-
-    Raises:
-        ConfigurationError: there is no reader of that name.
-    """
-    place = READERS.get(name or DEFAULT_READER)
-    if place is None:
-        raise ConfigurationError(
-            f"没有名为 {name} 的阅读器，可用的有：{'、'.join(READERS)} (no such reader; known: {', '.join(READERS)})"
-        )
-    module, attribute = place.split(":")
-    reader: Reader = getattr(import_module(module), attribute)(segmenter)
-    return reader
-
-
-class TermWeights:
-    """How much a word or a pair of Han characters tells: its inverse document frequency, scaled to [0, 1].
+    """Load a reader.
 
     Args:
-        frequencies: pair → number of paragraphs that hold it; rare ones may be left out.
-        paragraphs: number of paragraphs counted.
+        name: one of ``READERS``, or the folder or hub name of a question-answering model that transformers loads; the
+            default reader for ``None``.
+        segmenter: cuts text into words.
+
+    Raises:
+        ConfigurationError: there is no such reader.
     """
-
-    # A name or number in letters and digits is rarely in the table; it tells less than the rarest pair of characters,
-    # which often is one half of a longer word.
-    _ASCII_WEIGHT: Final = 0.8
-
-    def __init__(self, frequencies: dict[str, int], paragraphs: int) -> None:
-        self.frequencies = frequencies
-        self.paragraphs = paragraphs
-
-    def __call__(self, piece: str) -> float:
-        """Weight of a piece, [0, 1]."""
-        if piece.isascii():
-            return self._ASCII_WEIGHT
-        count = self.frequencies.get(piece, 1)
-        return float(np.log((self.paragraphs + 1) / (count + 0.5)) / np.log(self.paragraphs + 1))
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a table written by ``save``."""
-        with np.load(path, allow_pickle=False) as table:
-            text, counts = str(table["pairs"]), table["counts"].tolist()
-            paragraphs = int(table["paragraphs"])
-        return cls({text[2 * i : 2 * i + 2]: count for i, count in enumerate(counts)}, paragraphs)
-
-    def save(self, path: Path) -> None:
-        """Write the table as compressed NumPy arrays."""
-        pairs = sorted(self.frequencies)
-        np.savez_compressed(
-            path,
-            pairs=np.array("".join(pairs)),
-            counts=np.array([self.frequencies[pair] for pair in pairs], dtype=np.uint16),
-            paragraphs=np.array(self.paragraphs),
-        )
+    name = name or DEFAULT_READER
+    return _attribute(READERS[name])(segmenter) if name in READERS else _attribute(_HUB_READER)(name)
 
 
-class Trees:
-    """An ONNX tree ensemble: (n, columns) float32 in, one raw score a row out."""
-
-    def __init__(self, path: Path) -> None:
-        from onnxruntime import InferenceSession, SessionOptions
-
-        options = SessionOptions()
-        options.intra_op_num_threads = _THREADS
-        # Threads that spin while they wait cost more than they bring where the cores are shared.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session: InferenceSession = InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self.columns: int = self._session.get_inputs()[0].shape[1]
-
-    def __call__(self, features: Floats) -> Floats:
-        """(n,) raw scores, higher is better."""
-        (scores,) = self._session.run(None, {"features": np.ascontiguousarray(features, dtype=np.float32)})
-        return np.asarray(scores, dtype=np.float32).reshape(-1)
-
-
-@dataclass(frozen=True, slots=True)
-class RankerConfig:
-    """What the ranker's ``config.json`` holds.
-
-    Attributes:
-        columns: the columns of the ranker's trees, in order.
-    """
-
-    columns: tuple[str, ...]
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a configuration written by ``save``."""
-        values = json.loads(path.read_text("utf-8"))
-        return cls(tuple(values["columns"]))
-
-    def save(self, path: Path) -> None:
-        """Write the configuration as JSON."""
-        path.write_text(json.dumps({"columns": self.columns}, ensure_ascii=False, indent=1) + "\n", "utf-8")
-
-
-# What the calibration sees of a span or a sentence, beside the columns of the ranker named after them.
-_COMPARED: Final = ("raw", "margin", "mass", "sentence_mass", "entropy", "places")
-_CARRIED: Final = (
-    "kind",
-    "question_chars",
-    "question_years",
-    "question_levels",
-    "hit_rank",
-    "hit_gap",
-    "hits",
-    "sentence_rank",
-    "sentence_cover",
-    "sentence_gap",
-    "neighbour_cover",
-    "passage_cover",
-    "all_cover",
-    "missing_weight_sentence",
-    "missing_weight_passage",
-    "missing_share_passage",
-    "year_state",
-    "number_missing",
-    "level_missing",
-    "names",
-    "name_missing_sentence",
-    "name_missing_around",
-    "nouns",
-    "noun_missing_sentence",
-    "noun_missing_around",
-    "noun_missing_clause",
-    "clause_cover",
-    "clause_gap_all",
-    "item_cover",
-    "item_gap_all",
-    "outside_cover",
-    "inside_share",
-    "match_before",
-    "match_after",
-    "unit_state",
-    "unit_other",
-    "head_state",
-    "kind_match",
-    "level_conflict",
-    "year_conflict",
-    "in_question",
-    "span_chars",
-)
-EVIDENCE_COLUMNS: Final = (*_COMPARED, *_CARRIED)
+def _attribute(place: str) -> Callable[..., Reader]:
+    module, attribute = place.split(":")
+    found: Callable[..., Reader] = getattr(import_module(module), attribute)
+    return found
 
 
 # What the second calibration may see: the log odds of the first for a span and for its sentence, and the evidence.
@@ -266,87 +130,25 @@ class Calibration:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
 
 
-@dataclass(frozen=True, slots=True)
-class Weighed:
-    """The best spans and all sentences of an examination, with the evidence for each.
-
-    Attributes:
-        spans: (passage index, start, end) of the best spans, no two alike, best first.
-        span_evidence: (len(spans), len(EVIDENCE_COLUMNS)).
-        sentences: (passage index, start, end) of the sentences read.
-        sentence_evidence: (len(sentences), len(EVIDENCE_COLUMNS)).
-    """
-
-    spans: tuple[tuple[int, int, int], ...]
-    span_evidence: Floats
-    sentences: tuple[tuple[int, int, int], ...]
-    sentence_evidence: Floats
-
-
-class SpanRanker:
-    """Ranks candidate spans; its scores are not yet calibrated.
-
-    Args:
-        segmenter: cuts and tags sentences.
-        model_dir: folder with ``config.json``, ``cues.json``, ``weights.npz`` and ``ranker.onnx``.
-        extra: further columns, which the model must have been trained with.
-
-    Raises:
-        ConfigurationError: a file is missing, or the model was trained with other columns.
-    """
-
-    FILES: Final = ("config.json", "cues.json", "weights.npz", "ranker.onnx")
-
-    def __init__(self, segmenter: Segmenter, model_dir: Path, *, extra: ExtraColumns | None = None) -> None:
-        _require_files(model_dir, self.FILES)
-        self.config = RankerConfig.load(model_dir / "config.json")
-        columns = (*COLUMNS, *CUE_COLUMNS, *(extra.names if extra else ()))
-        if self.config.columns != columns:
-            raise ConfigurationError(
-                f"{model_dir}: 模型的 {len(self.config.columns)} 列特征与程序的 {len(columns)} 列不一致，"
-                "请运行 szqa train ranker (the model was trained with other columns; run: szqa train ranker)"
-            )
-        self._extra = extra
-        self._cues = Cues.load(model_dir / "cues.json")
-        self._examiner = Examiner(segmenter, TermWeights.load(model_dir / "weights.npz"))
-        self._trees = Trees(model_dir / "ranker.onnx")
-
-    def weigh(self, question: str, hits: Sequence[Hit]) -> Weighed:
-        """Rank the candidates and gather the evidence for the best ones."""
-        found = self._examiner.examine(question, hits)
-        if not found.places:
-            empty = np.zeros((0, len(EVIDENCE_COLUMNS)), dtype=np.float32)
-            return Weighed((), empty, (), empty)
-        cues = cue_columns(self._cues, found.question, found.folded, found.hit, found.starts, found.ends)
-        blocks = [found.features, cues]
-        if self._extra:
-            blocks.append(self._extra.columns(question, hits, found))
-        return weigh(found, self._trees(np.concatenate(blocks, axis=1)))
-
-
-class RankerReader:
+class SpanReader:
     """Ranks candidate spans and says how sure it is of the best ones.
 
     Args:
-        segmenter: cuts and tags sentences.
-        model_dir: folder that ``szqa train ranker`` wrote; the shipped one by default.
-        extra: further columns, which the model must have been trained with.
+        ranker: ranks the candidates.
+        calibration_dir: folder with the files of ``CALIBRATION_FILES``, fitted for that ranker.
+        reader_id: name and hash of what the answers depend on.
 
     Raises:
-        ConfigurationError: a file is missing, or the model was trained with other columns.
+        ConfigurationError: a file is missing.
     """
 
-    def __init__(
-        self, segmenter: Segmenter, model_dir: Path = _MODEL_DIR, *, extra: ExtraColumns | None = None
-    ) -> None:
-        names = (*SpanRanker.FILES, "spans.onnx", "sentences.onnx", "calibration.json")
-        _require_files(model_dir, names)
-        self._ranker = SpanRanker(segmenter, model_dir, extra=extra)
-        self._span_trees = Trees(model_dir / "spans.onnx")
-        self._sentence_trees = Trees(model_dir / "sentences.onnx")
-        digest = hashlib.sha256(b"".join((model_dir / name).read_bytes() for name in names))
-        self.reader_id = f"ranker {digest.hexdigest()[:12]}"
-        self._calibration = Calibration.load(model_dir / "calibration.json")
+    def __init__(self, ranker: SpanRanker, calibration_dir: Path, *, reader_id: str) -> None:
+        require_files(calibration_dir, CALIBRATION_FILES)
+        self.reader_id = reader_id
+        self._ranker = ranker
+        self._span_trees = Trees(calibration_dir / "spans.onnx")
+        self._sentence_trees = Trees(calibration_dir / "sentences.onnx")
+        self._calibration = Calibration.load(calibration_dir / "calibration.json")
         self.threshold = self._calibration.threshold
 
     def read(self, question: str, hits: Sequence[Hit]) -> list[Span]:
@@ -370,19 +172,50 @@ class RankerReader:
         return np.column_stack([of_spans, of_sentences[around], weighed.span_evidence])
 
 
+def ranker_reader(segmenter: Segmenter, model_dir: Path = _MODELS / "ranker") -> SpanReader:
+    """The reader that has trees alone: quicker than ``combined_reader``, and right less often.
+
+    Args:
+        segmenter: cuts and tags sentences.
+        model_dir: folder that ``szqa train ranker`` wrote; the shipped one by default.
+    """
+    ranker = SpanRanker(segmenter, model_dir)
+    files = [model_dir / name for name in (*SpanRanker.FILES, *CALIBRATION_FILES)]
+    return SpanReader(ranker, model_dir, reader_id=_reader_id("ranker", files))
+
+
+def combined_reader(segmenter: Segmenter, models_dir: Path = _MODELS) -> SpanReader:
+    """The shipped reader: trees and network together.
+
+    Args:
+        segmenter: cuts and tags sentences.
+        models_dir: holds the folders ``ranker``, ``reader`` (the network) and ``combined`` (the calibration of both).
+    """
+    files = [models_dir / "ranker" / name for name in SpanRanker.FILES]
+    files += [models_dir / "reader" / name for name in NETWORK_FILES]
+    files += [models_dir / "combined" / name for name in CALIBRATION_FILES]
+    ranker = combined_ranker(segmenter, models_dir)
+    return SpanReader(ranker, models_dir / "combined", reader_id=_reader_id("combined", files))
+
+
+def combined_ranker(segmenter: Segmenter, models_dir: Path) -> SpanRanker:
+    """The ranking of ``combined_reader``, before calibration."""
+    network = SpanNetwork(segmenter, models_dir / "reader")
+    return SpanRanker(segmenter, models_dir / "ranker", opinion=network)
+
+
+def _reader_id(name: str, files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.read_bytes() if path.is_file() else b"")  # a missing file is refused where it is needed
+    return f"{name} {digest.hexdigest()[:12]}"
+
+
 def _around(sentences: Sequence[tuple[int, int, int]], span: tuple[int, int, int]) -> int:
     """Number of the sentence in which a span begins."""
     return next(
         number for number, (hit, start, end) in enumerate(sentences) if hit == span[0] and start <= span[1] < end
     )
-
-
-def _require_files(model_dir: Path, names: Sequence[str]) -> None:
-    missing = [name for name in names if not (model_dir / name).is_file()]
-    if missing:
-        raise ConfigurationError(
-            f"{model_dir}: 缺少 {'、'.join(missing)}，请运行 szqa train ranker (missing; run: szqa train ranker)"
-        )
 
 
 def _scored(places: Sequence[tuple[int, int, int]], log_odds: Floats, hits: Sequence[Hit]) -> list[Span]:
@@ -391,76 +224,6 @@ def _scored(places: Sequence[tuple[int, int, int]], log_odds: Floats, hits: Sequ
         Span(hits[hit].passage, start, end, float(score))
         for (hit, start, end), score in zip(places, scores, strict=True)
     ]
-
-
-def cue_columns(cues: Cues, question: Question, folded: Sequence[str], hit: Ints, starts: Ints, ends: Ints) -> Floats:
-    """(n, len(CUE_COLUMNS)) log odds at the edges of candidates, given each one's hit and its interval there."""
-    result = np.zeros((len(starts), len(CUE_COLUMNS)), dtype=np.float32)
-    for number, text in enumerate(folded):
-        rows = np.flatnonzero(hit == number)
-        if len(rows):
-            result[rows] = cues.columns(question, text, starts[rows], ends[rows])
-    return result
-
-
-def weigh(examination: Examination, raw: Floats) -> Weighed:
-    """Choose the best spans by their raw scores, and gather the evidence for them and for each sentence."""
-    chance = np.exp(raw - raw.max())
-    chance /= chance.sum()
-    mass = np.bincount(examination.place, weights=chance, minlength=len(examination.places))
-    entropy = -float((chance * np.log(chance + 1e-12)).sum())
-    texts = np.array([_text(examination, row) for row in range(len(raw))])
-    chosen = _distinct(examination, raw)
-    span_evidence, sentence_evidence = [], []
-    for row in chosen:
-        same = texts == texts[row]
-        rivals = [other for other in chosen if not same[other]]
-        together = same | _overlapping(examination, row)
-        margin = _margin(raw[row], raw[rivals])
-        compared = (raw[row], margin, chance[together].sum(), mass[examination.place[row]], entropy, same.sum())
-        span_evidence.append((*compared, *examination.features[row, _CARRIED_AT]))
-    best = [int(np.where(examination.place == place, raw, -np.inf).argmax()) for place in range(len(mass))]
-    for place, row in enumerate(best):
-        margin = _margin(raw[row], raw[[other for other in best if other != row]])
-        within = sum(int(examination.place[other]) == place for other in chosen)
-        compared = (raw[row], margin, chance[row], mass[place], entropy, within)
-        sentence_evidence.append((*compared, *examination.features[row, _CARRIED_AT]))
-    return Weighed(
-        tuple((int(examination.hit[row]), int(examination.starts[row]), int(examination.ends[row])) for row in chosen),
-        np.array(span_evidence, dtype=np.float32),
-        tuple((place.hit, place.start, place.end) for place in examination.places),
-        np.array(sentence_evidence, dtype=np.float32),
-    )
-
-
-_CARRIED_AT: Final = np.array([COLUMNS.index(name) for name in _CARRIED])
-
-
-def _text(examination: Examination, row: int) -> str:
-    passage = examination.folded[int(examination.hit[row])]
-    return passage[examination.starts[row] : examination.ends[row]]
-
-
-def _overlapping(examination: Examination, row: int) -> NDArray[np.bool_]:
-    start, end = examination.starts[row], examination.ends[row]
-    overlap = (examination.starts < end) & (examination.ends > start)
-    return np.asarray(overlap & (examination.hit == examination.hit[row]))
-
-
-def _distinct(examination: Examination, raw: Floats) -> list[int]:
-    """Rows of the best candidates of which no two overlap, best first."""
-    free = np.ones(len(raw), dtype=bool)
-    chosen: list[int] = []
-    while len(chosen) < _MAX_SPANS and free.any():
-        row = int(np.where(free, raw, -np.inf).argmax())
-        chosen.append(row)
-        free &= ~_overlapping(examination, row)
-    return chosen
-
-
-def _margin(score: float, rivals: Floats) -> float:
-    """How far a score is above the best rival's, at most 20."""
-    return min(20.0, float(score) - float(rivals.max())) if len(rivals) else 20.0
 
 
 def _order(spans: Sequence[Span], sentences: Sequence[Span], calibration: Calibration) -> list[Span]:

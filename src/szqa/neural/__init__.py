@@ -23,6 +23,7 @@ from szqa.neural.scoring import (
     best_spans,
     onnx_scorer,
     score_pairs,
+    score_places,
     stack,
     windows,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "match_lengths",
     "onnx_scorer",
     "score_pairs",
+    "score_places",
     "stack",
     "type_factors",
     "windows",

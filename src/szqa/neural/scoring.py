@@ -25,6 +25,7 @@ __all__ = [
     "best_spans",
     "onnx_scorer",
     "score_pairs",
+    "score_places",
     "stack",
     "windows",
 ]
@@ -100,10 +101,7 @@ class CharScores:
 def score_pairs(
     scorer: Scorer, pairs: Sequence[Pair], vocabulary: Vocabulary, *, size: int = 384, stride: int = 192
 ) -> list[CharScores]:
-    """Score the characters of passages, all windows of all passages in one run of the network.
-
-    Every window measures against its own "not here" (``[CLS]``), so the scores of one question can be compared across
-    windows and passages. A character in two windows is scored by the one whose edges are farther away.
+    """Score all characters of passages, all windows of all passages in one run of the network.
 
     Args:
         scorer: the network.
@@ -112,25 +110,42 @@ def score_pairs(
         size: longest window, in characters of the passage.
         stride: distance of neighbouring windows.
     """
-    if not pairs:
-        return []
     places = [
-        (n, *place)
-        for n, pair in enumerate(pairs)
+        (number, *place)
+        for number, pair in enumerate(pairs)
         for place in windows(len(pair.context_ids), size=size, stride=stride)
     ]
-    inputs = [assemble(pairs[n], vocabulary, start=start, end=end) for n, start, end in places]
-    start_logits, end_logits = scorer(*stack(inputs, vocabulary))
+    return score_places(scorer, pairs, places, vocabulary)
+
+
+def score_places(
+    scorer: Scorer, pairs: Sequence[Pair], places: Sequence[tuple[int, int, int]], vocabulary: Vocabulary
+) -> list[CharScores]:
+    """Score the characters of some windows of passages in one run of the network.
+
+    Every window measures against its own "not here" (``[CLS]``), so the scores of one question can be compared across
+    windows and passages. A character in two windows is scored by the one whose edges are farther away, a character in
+    none scores 0.
+
+    Args:
+        scorer: the network.
+        pairs: one question with each passage.
+        places: (number of the pair, start, end) of each window, in characters of the passage.
+        vocabulary: the network's characters.
+    """
     lengths = [len(pair.context_ids) for pair in pairs]
     starts, ends = [np.zeros(n, np.float32) for n in lengths], [np.zeros(n, np.float32) for n in lengths]
-    margins = [np.full(n, -1) for n in lengths]
-    for row, ((n, start, end), window) in enumerate(zip(places, inputs, strict=True)):
-        margin = _margins(start, end, lengths[n])
-        better = margin > margins[n][start:end]
-        inside = slice(window.context, window.context + end - start)
-        for scores, logits in ((starts, start_logits), (ends, end_logits)):
-            scores[n][start:end][better] = (logits[row, inside] - logits[row, 0])[better]
-        margins[n][start:end][better] = margin[better]
+    if places:
+        inputs = [assemble(pairs[n], vocabulary, start=start, end=end) for n, start, end in places]
+        start_logits, end_logits = scorer(*stack(inputs, vocabulary))
+        margins = [np.full(n, -1) for n in lengths]
+        for row, ((n, start, end), window) in enumerate(zip(places, inputs, strict=True)):
+            margin = _margins(start, end, lengths[n])
+            better = margin > margins[n][start:end]
+            inside = slice(window.context, window.context + end - start)
+            for scores, logits in ((starts, start_logits), (ends, end_logits)):
+                scores[n][start:end][better] = (logits[row, inside] - logits[row, 0])[better]
+            margins[n][start:end][better] = margin[better]
     return [CharScores(start, end) for start, end in zip(starts, ends, strict=True)]
 
 
@@ -182,6 +197,8 @@ def onnx_scorer(path: Path, *, threads: int = 2) -> Scorer:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Threads that spin while they wait cost more than they bring where the cores are shared.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def score(

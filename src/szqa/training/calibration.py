@@ -13,33 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from szqa.datatypes import Hit
-from szqa.reader import CALIBRATION_COLUMNS, Calibration, RankerReader
-from szqa.training.ranker import best_threshold
+from szqa.reader import CALIBRATION_COLUMNS, Calibration, SpanReader
 from szqa.training.ranker_cases import span_f1
+from szqa.training.tree_calibration import best_threshold
 
 __all__ = ["CalibrationCase", "CalibrationScores", "fit_calibration"]
 
 Floats = NDArray[np.float32]
 
-_COLUMNS: Final = (
-    "span_log_odds",
-    "sentence_log_odds",
-    "raw",
-    "margin",
-    "entropy",
-    "all_cover",
-    "missing_weight_sentence",
-    "missing_weight_passage",
-    "year_conflict",
-    "level_conflict",
-    "clause_cover",
-    "item_cover",
-    "unit_state",
-    "kind_match",
-)
 _REGULARISATION: Final = 0.3  # inverse strength, scikit-learn's C
 _FOLDS: Final = 10
 _RIGHT_F1: Final = 0.8
+_SAMPLES: Final = 200
 _SENTENCE_THRESHOLD: Final = 0.9
 
 
@@ -76,7 +61,7 @@ class CalibrationScores:
 
 
 def fit_calibration(
-    reader: RankerReader, cases: Sequence[CalibrationCase], *, foreign: Sequence[CalibrationCase] = (), seed: int = 0
+    reader: SpanReader, cases: Sequence[CalibrationCase], *, foreign: Sequence[CalibrationCase] = (), seed: int = 0
 ) -> tuple[Calibration, CalibrationScores]:
     """Fit the calibration of a reader; the threshold is the best one for the cross-validated scores.
 
@@ -98,13 +83,16 @@ def fit_calibration(
     model = make_pipeline(StandardScaler(), LogisticRegression(C=_REGULARISATION, max_iter=1000))
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
     held_out = cross_val_predict(model, rows, right, cv=folds, method="predict_proba")[:, 1].astype(np.float32)
-    threshold = best_threshold(held_out[own], credit[own], answerable[own])
+    threshold = _steady_threshold(held_out[own], credit[own], answerable[own], seed=seed)
     model.fit(rows, right)
     scaler, regression = model[0], model[1]
     weights = regression.coef_[0] / scaler.scale_
     bias = float(regression.intercept_[0] - weights @ scaler.mean_)
     calibration = Calibration(
-        dict(zip(_COLUMNS, (float(weight) for weight in weights), strict=True)), bias, threshold, _SENTENCE_THRESHOLD
+        dict(zip(CALIBRATION_COLUMNS, (float(weight) for weight in weights), strict=True)),
+        bias,
+        threshold,
+        _SENTENCE_THRESHOLD,
     )
     answered, own_answerable, own_not = held_out >= threshold, own & answerable, own & ~answerable
     return calibration, CalibrationScores(
@@ -115,17 +103,23 @@ def fit_calibration(
     )
 
 
-def _evidence(reader: RankerReader, cases: Sequence[CalibrationCase]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """(n, len(_COLUMNS)) evidence for each case's best span, its F1, and whether any span could be right."""
-    at = [CALIBRATION_COLUMNS.index(name) for name in _COLUMNS]
+def _evidence(reader: SpanReader, cases: Sequence[CalibrationCase]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """(n, len(CALIBRATION_COLUMNS)) evidence for each case's best span, its F1, and whether any span could be right."""
     rows, credit, answerable = [], [], []
     for case in cases:
         weighed = reader.weigh(case.question, case.hits)
         hit, start, end = weighed.spans[0]
-        rows.append(reader.evidence(weighed)[0, at])
+        rows.append(reader.evidence(weighed)[0])
         credit.append(_best_f1(case.hits[hit].passage.text, start, end, case.answers))
         answerable.append(bool(case.answers))
     return np.array(rows, dtype=np.float32), np.array(credit, dtype=np.float32), np.array(answerable)
+
+
+def _steady_threshold(scores: Floats, credit: Floats, answerable: NDArray[np.bool_], *, seed: int) -> float:
+    """The median of the best thresholds of bootstrap samples: that of the questions as they are is a matter of luck."""
+    rng = np.random.default_rng(seed)
+    samples = (rng.integers(0, len(scores), len(scores)) for _ in range(_SAMPLES))
+    return round(float(np.median([best_threshold(scores[s], credit[s], answerable[s]) for s in samples])), 2)
 
 
 def _best_f1(text: str, start: int, end: int, answers: Sequence[str]) -> float:

@@ -26,7 +26,17 @@ from szqa.text import Segmenter, fold
 from szqa.training.pairs import read_paragraphs
 from szqa.training.questions import questions_of
 
-__all__ = ["READ_HITS", "REPORTS", "Asked", "Case", "Collection", "cases", "read_collections", "span_f1"]
+__all__ = [
+    "READ_HITS",
+    "REPORTS",
+    "Asked",
+    "Case",
+    "Collection",
+    "cases",
+    "read_collections",
+    "read_questions",
+    "span_f1",
+]
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -89,7 +99,7 @@ class Case:
 
 def read_collections(data_dir: Path, segmenter: Segmenter, *, seed: int, limit: int | None) -> list[Collection]:
     """Read the real questions and write those about reports; ``limit`` bounds the number of either."""
-    collections = [_read_cmrc(data_dir / "mrc" / f"{_CMRC}.jsonl.xz", limit)]
+    collections = [read_questions(data_dir / "mrc" / f"{_CMRC}.jsonl.xz", limit)]
     written = 0
     for name in REPORTS:
         for collection in _write_reports(data_dir / "text" / f"{name}.txt.xz", name, segmenter, random.Random(seed)):  # noqa: S311
@@ -100,7 +110,9 @@ def read_collections(data_dir: Path, segmenter: Segmenter, *, seed: int, limit: 
     return collections
 
 
-def _read_cmrc(path: Path, limit: int | None) -> Collection:
+def read_questions(path: Path, limit: int | None) -> Collection:
+    """Read a question set of the data folder; its passages are searched together."""
+    name = path.name.partition(".")[0]
     places: dict[str, int] = {}
     passages: list[Passage] = []
     asked = []
@@ -109,12 +121,12 @@ def _read_cmrc(path: Path, limit: int | None) -> Collection:
             context = row["context"]
             if context not in places:
                 places[context] = len(passages)
-                passages.append(_passage(_CMRC, len(passages), context))
+                passages.append(_passage(name, len(passages), context))
             answers = tuple((a["start"], a["start"] + len(a["text"])) for a in row["answers"])
             asked.append(Asked(row["question"], places[context], answers))
     # Evenly spread, so that a limited run sees the whole file's passages.
     step = max(1, len(asked) // limit) if limit else 1
-    return Collection(_CMRC, tuple(passages), tuple(asked[::step]))
+    return Collection(name, tuple(passages), tuple(asked[::step]))
 
 
 def _passage(document: str, number: int, text: str) -> Passage:

@@ -55,7 +55,7 @@ def write_record(prepared_dir: Path, out_dir: Path, record: Record) -> None:
 
 
 def export(prepared_dir: Path, weights: Path, out_dir: Path, *, preset: Preset) -> None:
-    """Write a trained network as ``transformers`` loads it, and as ONNX in float32 and int8.
+    """Write a trained network as ``transformers`` loads it, in float16, and as ONNX in float32 and int8.
 
     Args:
         prepared_dir: holds the vocabulary.
@@ -63,16 +63,22 @@ def export(prepared_dir: Path, weights: Path, out_dir: Path, *, preset: Preset) 
         out_dir: gets ``config.json``, ``model.safetensors``, the tokenizer, ``model.onnx`` and ``model_int8.onnx``.
         preset: the one trained with.
     """
+    import torch
+
     vocabulary = Vocabulary.load(prepared_dir)
     network = build_network(preset, vocabulary)
     load_weights(network, weights)
+    # Rounded first, so that all files hold the same network.
     network = plain_network(network)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(parameter.half())
     network.train(mode=False)
     out_dir.mkdir(parents=True, exist_ok=True)
-    network.save_pretrained(out_dir)
-    (out_dir / "model.safetensors").chmod(0o644)  # safetensors makes it private to its owner
     vocabulary.save(out_dir)
     export_onnx(network, out_dir)
+    network.half().save_pretrained(out_dir)  # type: ignore[no-untyped-call]
+    (out_dir / "model.safetensors").chmod(0o644)  # safetensors makes it private to its owner
 
 
 def export_onnx(network: RoFormerForQuestionAnswering, out_dir: Path) -> None:

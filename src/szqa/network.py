@@ -1,0 +1,110 @@
+"""The shipped network's opinion on candidate answers.
+
+It reads only the sentences that hold candidates, each with a little of its surroundings, so that the time it takes
+depends on how much there is to decide and not on how long the passages are. Knows nothing of the columns and trees
+that the candidates are ranked by, and of what is made of the scores.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from szqa.datatypes import Hit
+from szqa.errors import ConfigurationError
+from szqa.examiner import Examination, Place
+from szqa.neural import INPUT_VERSION, Scorer, Vocabulary, encode_pair, onnx_scorer, score_places, windows, word_classes
+from szqa.text import Segmenter
+
+__all__ = ["NETWORK_FILES", "SpanNetwork", "windows_around"]
+
+Floats = NDArray[np.float32]
+
+# What an answer depends on; the folder also holds the network as transformers loads it.
+NETWORK_FILES: Final = ("model_int8.onnx", "tokenizer.json", "config.json")
+_AROUND_CHARS: Final = 48
+_MAX_WINDOW, _STRIDE = 384, 192
+_CACHED_PASSAGES: Final = 2000
+
+
+class SpanNetwork:
+    """Scores candidates by the start and end logits of a network.
+
+    Args:
+        segmenter: cuts passages into words.
+        model_dir: folder that ``szqa train reader`` wrote.
+
+    Raises:
+        ConfigurationError: a file is missing, or the model was trained on other inputs.
+    """
+
+    def __init__(self, segmenter: Segmenter, model_dir: Path) -> None:
+        missing = [name for name in NETWORK_FILES if not (model_dir / name).is_file()]
+        if missing:
+            raise ConfigurationError(
+                f"{model_dir}: 缺少 {'、'.join(missing)}，请运行 szqa train reader (missing; run: szqa train reader)"
+            )
+        version = json.loads((model_dir / "config.json").read_text("utf-8")).get("szqa_input_version")
+        if version != INPUT_VERSION:
+            raise ConfigurationError(
+                f"{model_dir}: 模型的输入版本为 {version}，程序的为 {INPUT_VERSION}，请运行 szqa train reader "
+                "(the model was trained on inputs of another version; run: szqa train reader)"
+            )
+        self._segmenter = segmenter
+        self._vocabulary = Vocabulary.load(model_dir)
+        self._scorer: Scorer = onnx_scorer(model_dir / "model_int8.onnx")
+        self._words: OrderedDict[str, NDArray[np.int64]] = OrderedDict()
+
+    def score(self, question: str, hits: Sequence[Hit], examination: Examination) -> Floats:
+        """(n,) start logit plus end logit of each candidate, less those of "not here" in its window."""
+        texts = {place.hit: hits[place.hit].passage.text for place in examination.places}
+        order = {hit: number for number, hit in enumerate(texts)}
+        pairs = [
+            encode_pair(question, text, words=self._word_classes(text), vocabulary=self._vocabulary)
+            for text in texts.values()
+        ]
+        lengths = {hit: len(text) for hit, text in texts.items()}
+        places = [(order[hit], start, end) for hit, start, end in windows_around(examination.places, lengths)]
+        scores = score_places(self._scorer, pairs, places, self._vocabulary)
+        result = np.zeros(len(examination.starts), np.float32)
+        for hit, number in order.items():
+            rows = np.flatnonzero(examination.hit == hit)
+            starts, ends = examination.starts[rows], examination.ends[rows]
+            result[rows] = scores[number].starts[starts] + scores[number].ends[ends - 1]
+        return result
+
+    def _word_classes(self, text: str) -> NDArray[np.int64]:
+        known = self._words.get(text)
+        if known is None:
+            known = self._words[text] = word_classes(self._segmenter.cut(text))
+            if len(self._words) > _CACHED_PASSAGES:
+                self._words.popitem(last=False)
+        return known
+
+
+def windows_around(places: Sequence[Place], lengths: dict[int, int]) -> Iterator[tuple[int, int, int]]:
+    """What is read of each hit: its places with their surroundings, those that touch as one, long ones in windows.
+
+    Args:
+        places: the sentences that hold candidates.
+        lengths: hit → length of its passage, in characters.
+
+    Yields:
+        (hit, start, end) within the passage's text.
+    """
+    for hit, length in lengths.items():
+        merged: list[tuple[int, int]] = []
+        for place in sorted((place for place in places if place.hit == hit), key=lambda place: place.start):
+            start, end = max(0, place.start - _AROUND_CHARS), min(length, place.end + _AROUND_CHARS)
+            if merged and start <= merged[-1][1]:
+                start, end = merged[-1][0], max(end, merged.pop()[1])
+            merged.append((start, end))
+        for start, end in merged:
+            for low, high in windows(end - start, size=_MAX_WINDOW, stride=_STRIDE):
+                yield hit, start + low, start + high
