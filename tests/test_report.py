@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -13,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console, RenderableType
 
-from conftest import HashEmbedder, make_document
+from conftest import ROOT, HashEmbedder, make_document
 from szqa.assistant import Assistant
 from szqa.datatypes import Hit, Span
 from szqa.errors import ConfigurationError, EvaluationError
@@ -33,6 +35,7 @@ from szqa.report import (
     write_comparison_files,
     write_run_files,
 )
+from szqa.report.runs import current_commit
 from szqa.retriever import Retriever
 from szqa.text import Segmenter
 
@@ -389,3 +392,13 @@ def test_bounds(run: Run) -> None:
 def test_bounds_that_mean_nothing(text: str) -> None:
     with pytest.raises(ConfigurationError, match="--fail-under"):
         parse_bounds([text])
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or shutil.which("git") is None, reason="not run in a git checkout")
+def test_the_commit_is_known_in_a_checkout_of_another_owner_and_within_a_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = subprocess.run(
+        ["git", "-c", "safe.directory=*", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    assert (current_commit() or "").removesuffix("-dirty") == head.stdout.strip()
