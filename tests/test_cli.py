@@ -174,3 +174,14 @@ def test_an_index_of_another_embedder_is_refused(home: Path) -> None:
 
     with pytest.raises(IndexFormatError, match="--embedder some/model"):
         Assistant.load(home / "index", embedder="some/model")
+
+
+def test_a_build_that_finds_another_running_says_so(home: Path) -> None:
+    from szqa.generations import build_lock
+
+    with build_lock(home / "index", wait_s=0):
+        done = szqa("build", "--wait", "0", cwd=home)
+        waited = szqa("build", "--wait", "0.2", cwd=home)
+    assert (done.returncode, waited.returncode) == (1, 1)
+    assert done.stderr.startswith("错误: index: 另一个构建正在进行")
+    assert "最多等待 0.2 秒" in waited.stderr

@@ -10,6 +10,7 @@ FLOORS = (
     {"text", "decoding", "layout"},
     {"formats", "question"},
     {"corpus", "chunker", "embedder", "lexical", "store", "manifest", "candidates", "phrases", "neural", "feedback"},
+    {"generations"},
     {"alignment", "cues", "index"},
     {"examiner"},
     {"network", "ranker"},

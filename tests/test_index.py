@@ -9,7 +9,8 @@ import pytest
 from conftest import HashEmbedder, make_document
 from szqa.datatypes import Document
 from szqa.embedder import Embedder
-from szqa.errors import IndexFormatError, IndexMissingError
+from szqa.errors import IndexFormatError, IndexMissingError, IndexWriteError
+from szqa.generations import LOCK_NAME
 from szqa.index import Index, hash_sources, stale_reasons
 from szqa.manifest import MANIFEST_NAME, Manifest
 from szqa.text import Segmenter
@@ -50,7 +51,7 @@ def test_saving_again_replaces_and_leaves_other_files_alone(index: Index, tmp_pa
     first = index.save(tmp_path, sources={})
     second = index.save(tmp_path, sources={})
     assert first.generation != second.generation
-    names = {path.name for path in tmp_path.iterdir()}
+    names = {path.name for path in tmp_path.iterdir()} - {LOCK_NAME}
     assert names == {"README.md", MANIFEST_NAME, second.generation}
 
 
@@ -62,7 +63,7 @@ def test_failing_save_leaves_the_old_index_whole(index: Index, tmp_path: Path, m
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Manifest, "write", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(IndexWriteError, match="磁盘或配额已满"):
         index.save(tmp_path, sources={})
     monkeypatch.undo()
     assert sorted(path.name for path in tmp_path.iterdir()) == before

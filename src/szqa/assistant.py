@@ -97,6 +97,10 @@ class Assistant:
             raise ConfigurationError(f"threshold 为 {threshold}，应在 0 与 1 之间 (must be between 0 and 1)")
         return cls(index, Retriever(index), loaded, threshold, top_k)
 
+    def is_stale(self) -> bool:
+        """Whether another index stands by now where this one's was loaded from; see ``Index.is_stale``."""
+        return self.index.is_stale()
+
     def search(self, question: str, *, top_k: int = 10, mode: Mode = "hybrid") -> list[Hit]:
         """The passages a question is about, best first; raises ``QuestionError`` as ``ask`` does."""
         return self.retriever.search(check_question(question), top_k=top_k, mode=mode)

@@ -43,6 +43,8 @@ app.add_typer(feedback_app, name="feedback")
 # Every so many-th question of the foreign set: about as many as the gold set has.
 _FOREIGN_STEP = 10
 
+_WAITING = "{index}: 另一个构建正在进行，最多等待 {wait:g} 秒 (another build is running; waiting up to {wait:g} s)"
+
 _out = Console(highlight=False, markup=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
@@ -77,14 +79,24 @@ def build(
     query_prefix: Annotated[str, typer.Option(help="提问前缀 (put before a question when embedding)")] = "",
     store: Annotated[str, typer.Option(help="向量库 (vector store)")] = "faiss",
     if_stale: Annotated[bool, typer.Option("--if-stale", help="仅在需要时重建 (only when stale)")] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="等待另一个构建的秒数，0 为不等 (seconds to wait for another build)")
+    ] = 600,
 ) -> None:
     """读取语料，建立索引 (read the corpus and build the index)."""
+    from szqa.generations import build_lock
+
+    _stay_offline(embedder)
+    with build_lock(index, wait_s=wait, waiting=lambda: _err.print(_WAITING.format(index=index, wait=wait))):
+        _build(corpus, index, embedder=embedder, query_prefix=query_prefix, store=store, if_stale=if_stale)
+
+
+def _build(corpus: Path, index: Path, *, embedder: str | None, query_prefix: str, store: str, if_stale: bool) -> None:
     from szqa.corpus import load_corpus, user_dictionary
     from szqa.embedder import load_embedder
     from szqa.index import Index, hash_sources, stale_reasons
     from szqa.text import Segmenter
 
-    _stay_offline(embedder)
     segmenter = Segmenter(user_dictionary(corpus))
     model = load_embedder(embedder, segmenter, query_prefix=query_prefix)
     if if_stale:
@@ -158,8 +170,6 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """显示索引的内容与来历 (show what the index holds and what it was made with)."""
-    from szqa.manifest import Manifest
-
     assistant = _load(index)
     documents = assistant.index.documents
     if text is not None:
@@ -167,7 +177,9 @@ def info(
             raise ConfigurationError(f"没有编号为 {text!r} 的文档，见 szqa info (no such document id; see: szqa info)")
         sys.stdout.write(documents[text].text)
         return
-    manifest = Manifest.read(index)
+    manifest = assistant.index.manifest
+    if manifest is None:
+        raise AssertionError("an index that was loaded has a manifest")
     rows = [{"id": d.id, "title": d.title, "source": d.source, "characters": len(d.text)} for d in documents.values()]
     summary = {
         "version": version("szqa"),

@@ -7,6 +7,8 @@ SzqaError
 ├── QuestionError         a question that cannot be asked: empty or too long
 ├── IndexMissingError     no index where one was expected
 ├── IndexFormatError      an index that is half-written, foreign, or made with other settings
+├── IndexBusyError        another build is writing into the same folder
+├── IndexWriteError       the index cannot be written: the disk is full, the folder read-only
 └── MissingExtraError     an optional dependency is not installed
 
 Messages are in Chinese first, with the English beside it, because they are shown to users as they are.
@@ -20,8 +22,10 @@ __all__ = [
     "ConfigurationError",
     "CorpusError",
     "EvaluationError",
+    "IndexBusyError",
     "IndexFormatError",
     "IndexMissingError",
+    "IndexWriteError",
     "MissingExtraError",
     "QuestionError",
     "SzqaError",
@@ -72,6 +76,14 @@ class IndexMissingError(SzqaError):
 
 class IndexFormatError(SzqaError):
     """An index is half-written, damaged, foreign, or made with other settings than those asked for."""
+
+
+class IndexBusyError(SzqaError):
+    """Another build is writing into the same folder and did not end in time."""
+
+
+class IndexWriteError(SzqaError):
+    """An index cannot be written; the one of before is whole."""
 
 
 class MissingExtraError(SzqaError):

@@ -1,15 +1,13 @@
 """The index: passages, their vectors and their BM25 scores, bound together by a manifest.
 
 Row *i* of the passages is vector *i* and BM25 row *i*. On disk, every build is a folder of its own (a
-"generation") and the manifest names the one that counts; the manifest is replaced last, in one step, so a build that
-is killed leaves the index of before whole. This module knows nothing of questions.
+"generation", ``generations.py``) and the manifest names the one that counts; the manifest is replaced last, in one
+step, so a build that is killed leaves the index of before whole. This module knows nothing of questions.
 """
 
 from __future__ import annotations
 
 import json
-import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ from szqa.corpus import USER_DICTIONARY_NAME, find_sources, source_name
 from szqa.datatypes import Block, Document, Passage
 from szqa.embedder import Embedder
 from szqa.errors import IndexFormatError, IndexMissingError
+from szqa.generations import DEFAULT_WAIT_S, Lease, lease, write_generation
 from szqa.lexical import LexicalIndex
 from szqa.manifest import SCHEMA, Manifest, hash_file
 from szqa.store import VectorStore, store_class
@@ -59,6 +58,7 @@ class Index:
         settings: how documents were cut into passages.
         store_name: the store's name in ``STORES``.
         manifest: what the index was made from and with; ``None`` while it is only in memory.
+        lease: keeps the files it was loaded from; ``None`` where it was not.
     """
 
     documents: Mapping[str, Document]
@@ -70,6 +70,7 @@ class Index:
     settings: ChunkerSettings
     store_name: str = "faiss"
     manifest: Manifest | None = None
+    lease: Lease | None = None
 
     def __post_init__(self) -> None:
         counts = (len(self.passages), len(self.store), self.lexical.size)
@@ -103,31 +104,38 @@ class Index:
         by_id = {document.id: document for document in documents}
         return cls(by_id, passages, store, lexical, embedder, segmenter, settings, store_name)
 
-    def save(self, folder: Path, *, sources: Mapping[str, str]) -> Manifest:
+    def save(self, folder: Path, *, sources: Mapping[str, str], wait_s: float = DEFAULT_WAIT_S) -> Manifest:
         """Write the index into a folder, replacing the one that is there.
 
         Args:
             folder: made if missing; other files in it are left alone.
             sources: hashes of the source files, from ``hash_sources``.
+            wait_s: seconds to wait for another build into this folder.
 
         Returns:
             The manifest, once it is in place.
+
+        Raises:
+            IndexBusyError: the other build did not end in time.
+            IndexWriteError: it cannot be written; the index of before is whole.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        generation = f"generation-{secrets.token_hex(8)}"
-        home = folder / generation
-        home.mkdir()
-        try:
+
+        def fill(home: Path) -> Manifest:
             self._write_files(home)
-            manifest = self._manifest(home, sources)
-            manifest.write(folder)
-        except BaseException:
-            shutil.rmtree(home, ignore_errors=True)
-            raise
-        for old in folder.glob("generation-*"):
-            if old.name != generation:
-                shutil.rmtree(old, ignore_errors=True)
-        return manifest
+            return self._manifest(home, sources)
+
+        return write_generation(folder, fill, wait_s=wait_s)
+
+    def is_stale(self) -> bool:
+        """Whether another index stands by now where this one was loaded from; never for one made in memory.
+
+        Costs a ``stat`` while nothing has changed, so it may be asked often.
+
+        Raises:
+            IndexMissingError: there is no index any more.
+            IndexFormatError: what is there is not of this version.
+        """
+        return self.lease is not None and self.lease.is_stale()
 
     @classmethod
     def load(cls, folder: Path, *, make_embedder: Callable[[Manifest, Segmenter], Embedder]) -> Index:
@@ -141,7 +149,8 @@ class Index:
             IndexMissingError: there is none.
             IndexFormatError: it is half-written, damaged, foreign, or does not fit the embedder or segmenter.
         """
-        manifest = Manifest.read(folder)
+        held = lease(folder)
+        manifest = held.manifest
         manifest.verify_files(folder)
         home = folder / manifest.generation
         dictionary = home / USER_DICTIONARY_NAME
@@ -161,6 +170,7 @@ class Index:
             ChunkerSettings(max_chars=manifest.max_chars),
             manifest.store,
             manifest,
+            held,
         )
 
     def _write_files(self, home: Path) -> None:

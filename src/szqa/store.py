@@ -94,7 +94,10 @@ class FaissStore:
         import faiss
 
         folder.mkdir(parents=True, exist_ok=True)
-        faiss.write_index(self._index, str(folder / "vectors.faiss"))
+        # FAISS does not look whether closing its own file fails: on a full disk the end would be missing silently.
+        with (folder / "vectors.faiss").open("wb") as stream:
+            writer = faiss.PyCallbackIOWriter(stream.write)  # type: ignore[attr-defined,unused-ignore]
+            faiss.write_index(self._index, writer)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
