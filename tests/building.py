@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +154,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 if __name__ == "__main__":
     command, place, *rest = sys.argv[1:]
     try:
-        COMMANDS[command](Path(place), *rest)
+        with patch("szqa.index.Segmenter", cache(Segmenter)):  # a second to make: readers are to read, over and over
+            COMMANDS[command](Path(place), *rest)
     except SzqaError as error:
         say(f"{type(error).__name__}: {error}")
         sys.exit(1)

@@ -1,7 +1,8 @@
 """What the tests share: a tiny deterministic embedder, a segmenter, and documents small enough to reason about."""
 
 import hashlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,17 @@ def make_document(text: str, *, title: str = "标题", source: str = "a.txt") ->
             blocks.append(Block("note", position, position + len(line)))
         position += len(line) + 1
     return Document(hashlib.sha256(source.encode()).hexdigest()[:12], title, text, source, tuple(blocks))
+
+
+@pytest.fixture
+def state(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Print a figure that a test has measured, whether it passes or not."""
+
+    def write(figure: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n{figure}\n")
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -158,6 +158,19 @@ def test_bad_corpus_leaves_the_old_index_whole(home: Path, tmp_path: Path) -> No
     assert szqa("ask", "有多少家企业获评省级智能车间？", cwd=tmp_path).stdout.startswith("224家")
 
 
+def test_unreadable_files_are_left_out_on_request(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "corpus", tmp_path / "corpus")
+    (tmp_path / "corpus" / "a\nb.txt").write_text("文字。", "utf-8")
+    (tmp_path / "corpus" / "large.txt").write_bytes(b"x" * 2**20)
+    done = szqa("build", "--skip-unreadable", "--max-file-mb", "0.5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    skipped = [line for line in done.stderr.splitlines() if line.startswith("跳过 (skipped)")]
+    assert skipped[0].startswith(r"跳过 (skipped) a\nb.txt: 文件名含控制字符")
+    assert skipped[1].startswith("跳过 (skipped) large.txt: 文件有 1.0 MiB，上限 0.5 MiB")
+    assert "1 篇文档" in done.stderr
+    assert "已是最新" in szqa("build", "--if-stale", cwd=tmp_path).stderr
+
+
 def test_build_if_stale(home: Path) -> None:
     before = (home / "index" / "manifest.json").read_bytes()
     done = szqa("build", "--if-stale", cwd=home)

@@ -9,6 +9,7 @@ FLOORS = (
     {"datatypes", "errors", "strings"},
     {"text", "decoding", "layout"},
     {"formats", "question"},
+    {"isolation"},
     {"corpus", "chunker", "embedder", "lexical", "store", "manifest", "candidates", "phrases", "neural", "feedback"},
     {"generations"},
     {"alignment", "cues", "index"},

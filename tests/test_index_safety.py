@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,11 @@ from szqa.store import FaissStore
 from szqa.text import Segmenter
 
 SCRIPT = Path(__file__).parent / "building.py"
+
+
+@pytest.fixture(autouse=True)
+def _one_segmenter(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("szqa.index.Segmenter", lambda _: segmenter)  # a second to make
 
 
 class Helper:
@@ -105,8 +110,11 @@ def test_a_killed_build_leaves_the_index_of_before(tmp_path: Path, segmenter: Se
 
 
 @pytest.mark.long
-def test_fifty_builds_killed_at_random_moments(tmp_path: Path, segmenter: Segmenter) -> None:
+def test_fifty_builds_killed_at_random_moments(
+    tmp_path: Path, segmenter: Segmenter, state: Callable[[str], None]
+) -> None:
     interrupted = _kill_builds(tmp_path, segmenter, kills=50, seed=2026)
+    state(f"50 builds killed, {interrupted} of them among their files; every index of before loads and answers")
     assert interrupted >= 5  # the moments were hit at which something could have been lost
     build(0, segmenter).save(tmp_path, sources={})
     assert len(generations(tmp_path)) == 1
@@ -298,8 +306,11 @@ def test_an_index_is_read_whole_while_it_is_replaced(tmp_path: Path, segmenter: 
 
 
 @pytest.mark.long
-def test_a_minute_of_reading_while_the_index_is_replaced(tmp_path: Path, segmenter: Segmenter) -> None:
-    builds, loads = _read_while_rebuilding(tmp_path, segmenter, seconds=60)
+def test_half_a_minute_of_reading_while_the_index_is_replaced(
+    tmp_path: Path, segmenter: Segmenter, state: Callable[[str], None]
+) -> None:
+    builds, loads = _read_while_rebuilding(tmp_path, segmenter, seconds=30)
+    state(f"{builds} builds while two processes loaded and asked {loads} times: no error, no mixed answer")
     assert min(builds, loads) >= 20
 
 

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -23,7 +23,7 @@ from szqa.errors import ConfigurationError, QuestionError, SzqaError
 
 if TYPE_CHECKING:
     from szqa.assistant import Assistant
-    from szqa.datatypes import Answer
+    from szqa.datatypes import Answer, Document
 
 __all__ = ["app", "main"]
 
@@ -79,20 +79,47 @@ def build(
     query_prefix: Annotated[str, typer.Option(help="提问前缀 (put before a question when embedding)")] = "",
     store: Annotated[str, typer.Option(help="向量库 (vector store)")] = "faiss",
     if_stale: Annotated[bool, typer.Option("--if-stale", help="仅在需要时重建 (only when stale)")] = False,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="跳过并列出读不了的文件 (leave out unreadable files, list them)")
+    ] = False,
+    max_file_mb: Annotated[float, typer.Option(min=0, help="单个文件的上限，MiB (largest source file)")] = 64,
     wait: Annotated[
         float, typer.Option(min=0, help="等待另一个构建的秒数，0 为不等 (seconds to wait for another build)")
     ] = 600,
 ) -> None:
     """读取语料，建立索引 (read the corpus and build the index)."""
+    from szqa.corpus import Limits, load_corpus
     from szqa.generations import build_lock
 
     _stay_offline(embedder)
+
+    def read_corpus() -> list[Document]:
+        limits = Limits(file_bytes=int(max_file_mb * 2**20))
+        return load_corpus(corpus, limits=limits, skip=_print_skipped if skip_unreadable else None)
+
     with build_lock(index, wait_s=wait, waiting=lambda: _err.print(_WAITING.format(index=index, wait=wait))):
-        _build(corpus, index, embedder=embedder, query_prefix=query_prefix, store=store, if_stale=if_stale)
+        _build(
+            corpus,
+            index,
+            read_corpus=read_corpus,
+            embedder=embedder,
+            query_prefix=query_prefix,
+            store=store,
+            if_stale=if_stale,
+        )
 
 
-def _build(corpus: Path, index: Path, *, embedder: str | None, query_prefix: str, store: str, if_stale: bool) -> None:
-    from szqa.corpus import load_corpus, user_dictionary
+def _build(
+    corpus: Path,
+    index: Path,
+    *,
+    read_corpus: Callable[[], list[Document]],
+    embedder: str | None,
+    query_prefix: str,
+    store: str,
+    if_stale: bool,
+) -> None:
+    from szqa.corpus import user_dictionary
     from szqa.embedder import load_embedder
     from szqa.index import Index, hash_sources, stale_reasons
     from szqa.text import Segmenter
@@ -105,12 +132,16 @@ def _build(corpus: Path, index: Path, *, embedder: str | None, query_prefix: str
             _err.print(f"索引 {index} 已是最新 (up to date)")
             return
         _err.print("重建索引 (building the index): " + "；".join(reasons[:3]))
-    documents = load_corpus(corpus)
+    documents = read_corpus()
     sources = hash_sources(corpus)
     with _progress() as progress:
         built = Index.build(documents, embedder=model, segmenter=segmenter, store_name=store, progress=progress)
     manifest = built.save(index, sources=sources)
     _err.print(f"索引 {index}: {manifest.documents} 篇文档 (documents), {manifest.passages} 条段落 (passages)")
+
+
+def _print_skipped(problem: str) -> None:
+    _err.print(Text(f"跳过 (skipped) {problem}", style="yellow"))
 
 
 @app.command()

@@ -8,18 +8,33 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import stat
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from szqa.datatypes import Block, Document
 from szqa.errors import CorpusError, MissingExtraError
-from szqa.formats import Content, UnreadableError, load_docx, load_html, load_markdown, load_pdf, load_text
+from szqa.formats import (
+    Content,
+    Limits,
+    Loader,
+    UnreadableError,
+    load_docx,
+    load_html,
+    load_markdown,
+    load_pdf,
+    load_text,
+)
+from szqa.isolation import Isolation
 from szqa.layout import Part, clean
+from szqa.text import printable
 
 __all__ = [
     "LOADERS",
     "USER_DICTIONARY_NAME",
+    "Limits",
     "find_sources",
     "load_corpus",
     "load_document",
@@ -30,8 +45,9 @@ __all__ = [
 USER_DICTIONARY_NAME = "userdict.txt"
 # Of the corpus folder itself; in a folder below it they are sources like any other.
 _NO_SOURCES = ("README.md", USER_DICTIONARY_NAME)
+_LINE_ENDS = re.compile(r"[\n\t\f]+")
 # Loader of each kind of file, by its suffix in lower case.
-LOADERS: dict[str, Callable[[Path], Content]] = {
+LOADERS: dict[str, Loader] = {
     ".txt": load_text,
     ".md": load_markdown,
     ".markdown": load_markdown,
@@ -52,33 +68,49 @@ def find_sources(folder: Path) -> list[Path]:
     """Find the source files of a corpus folder, in the order of their paths.
 
     A source is every file in the folder and below it, of a known kind or not, except hidden ones (``.name``,
-    Office's ``~$name``), the folder's own README.md and userdict.txt, and symbolic links that lead out of it.
+    Office's ``~$name``), the folder's own README.md and userdict.txt, symbolic links that lead out of it, and what lies
+    in folders that cannot be opened.
 
     Raises:
         CorpusError: there is no such folder.
     """
-    return [path for path in _walk(folder) if path.is_file() and _stays_inside(path, folder)]
+    paths, _ = _walk(folder)
+    return [path for path in paths if path.is_file() and _stays_inside(path, folder)]
 
 
-def load_corpus(folder: Path) -> list[Document]:
+def load_corpus(
+    folder: Path, *, limits: Limits | None = None, skip: Callable[[str], None] | None = None
+) -> list[Document]:
     """Load every source of a corpus folder, in the order of their paths.
+
+    Args:
+        folder: the corpus.
+        limits: what a file may take.
+        skip: called with each problem, whose file is then left out; by default one problem is one too many.
 
     Raises:
         CorpusError: there is no such folder, it holds no source, or some of them cannot be read; lists them all.
     """
     documents: dict[str, Document] = {}
-    problems: list[str] = []
-    for path in _walk(folder):
-        try:
-            document = load_document(path, root=folder)
-        except CorpusError as error:
-            problems += error.problems
-            continue
-        if document.id in documents:
-            problems.append(f"{document.source}: 与另一文件同名，请改名 (another file has the same name, rename one)")
-        documents[document.id] = document
+    paths, problems = _walk(folder)
+    with Isolation(limits or Limits()) as isolation:
+        for path in paths:
+            try:
+                document = load_document(path, root=folder, limits=limits, isolation=isolation)
+            except CorpusError as error:
+                problems += error.problems
+                continue
+            if document.id in documents:
+                problems.append(
+                    f"{document.source}: 与另一文件同名，请改名 (another file has the same name, rename one)"
+                )
+                continue
+            documents[document.id] = document
     if problems:
-        raise CorpusError(problems)
+        if skip is None:
+            raise CorpusError(problems)
+        for problem in problems:
+            skip(problem)
     if not documents:
         raise CorpusError(
             [f"{folder}: 文件夹中没有文档，请放入 {_kinds()} 文件 (no documents in this folder: add some files)"]
@@ -86,31 +118,42 @@ def load_corpus(folder: Path) -> list[Document]:
     return list(documents.values())
 
 
-def load_document(path: Path, *, root: Path) -> Document:
+def load_document(
+    path: Path, *, root: Path, limits: Limits | None = None, isolation: Isolation | None = None
+) -> Document:
     """Load one source file.
 
     Args:
         path: the file.
         root: the corpus folder, which the document's source is relative to.
+        limits: what the file may take.
+        isolation: loads it in a process of its own, which alone can hold it to its limits of time and memory; without
+            one it is loaded here.
 
     Raises:
-        CorpusError: it cannot be read, is empty or of an unknown kind.
+        CorpusError: it cannot be read, is empty, too large or of an unknown kind.
     """
-    source = source_name(path, root)
+    source, limits = source_name(path, root), limits or Limits()
     try:
-        content = _load(path, root)
+        content = _load(path, root, limits, isolation)
+        text, blocks = _lay_out(content.parts)
+        if not text:
+            raise UnreadableError("文件中没有文字，请补充内容或移走 (no text in this file: fill or remove it)")
+        if len(text) > limits.characters:
+            raise UnreadableError(
+                f"有 {len(text)} 个字符，上限 {limits.characters}，请拆分 "
+                f"({len(text)} characters, at most {limits.characters}: split it)"
+            )
     except (UnreadableError, MissingExtraError) as error:
-        raise CorpusError([f"{source}: {error}"]) from error
+        raise CorpusError([f"{source}: {printable(str(error))}"]) from error
     except OSError as error:
         raise CorpusError(
             [f"{source}: 无法读取，请检查文件与权限 (cannot be read, check the file and its mode): {error.strerror}"]
         ) from error
-    text, blocks = _lay_out(content.parts)
-    if not text:
-        raise CorpusError([f"{source}: 文件中没有文字，请补充内容或移走 (no text in this file: fill or remove it)"])
+    title = _LINE_ENDS.sub(" ", clean(content.title)).strip()
     return Document(
         id=hashlib.sha256(source.encode()).hexdigest()[:12],
-        title=content.title or clean(path.stem),
+        title=title or clean(path.stem),
         text=text,
         source=source,
         blocks=blocks,
@@ -118,58 +161,72 @@ def load_document(path: Path, *, root: Path) -> Document:
 
 
 def source_name(path: Path, root: Path) -> str:
-    """A file's path relative to the corpus folder, POSIX style and Unicode NFC; ``Document.source``."""
+    """A file's path relative to the corpus folder, POSIX style, Unicode NFC and printable; ``Document.source``."""
+    return printable(_plain_name(path, root))
+
+
+def _plain_name(path: Path, root: Path) -> str:
     # A name that is no UTF-8 comes with surrogates, which can be neither hashed nor printed.
     name = path.relative_to(root).as_posix().encode(errors="surrogateescape").decode(errors="replace")
     return unicodedata.normalize("NFC", name)
 
 
-def _load(path: Path, root: Path) -> Content:
+def _load(path: Path, root: Path, limits: Limits, isolation: Isolation | None) -> Content:
     if not _stays_inside(path, root):
         raise UnreadableError(
             "是指向语料文件夹之外的符号链接，请放入文件本身 (a symbolic link out of the folder: put the file itself)"
         )
+    if source_name(path, root) != _plain_name(path, root):
+        raise UnreadableError(
+            "文件名含控制字符或书写方向标记，请改名 (control characters in its name, shown escaped: rename it)"
+        )
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise UnreadableError("不是普通文件（管道、设备等），请移走 (no regular file: a pipe, a device; remove it)")
     loader = LOADERS.get(path.suffix.lower())
     if loader is None:
         raise UnreadableError(
             f"不支持的文件类型 {path.suffix or '（无扩展名）'}，请转为 {_kinds()} 或移走 (convert or remove it)"
         )
-    if path.stat().st_size == 0:
+    if found.st_size == 0:
         raise UnreadableError("文件是空的，请补充内容或移走 (empty file: fill or remove it)")
-    return loader(path)
+    if found.st_size > limits.file_bytes:
+        raise UnreadableError(
+            f"文件有 {found.st_size / 2**20:.1f} MiB，上限 {limits.file_bytes / 2**20:g} MiB，请拆分，"
+            f"或用 --max-file-mb 放宽 (too large: split it, or allow more with --max-file-mb)"
+        )
+    return isolation.load(loader, path) if isolation else loader(path, limits)
 
 
 def _kinds() -> str:
     return " ".join(LOADERS)
 
 
-def _walk(folder: Path) -> list[Path]:
-    """Every visible file, and every symbolic link that is not known to lead to a folder inside."""
+def _walk(folder: Path) -> tuple[list[Path], list[str]]:
+    """Every visible file, and every symbolic link that is not known to lead to a folder inside; and what went wrong."""
     if not folder.is_dir():
         found = "不是文件夹 (not a folder)" if folder.exists() else "不存在 (does not exist)"
         raise CorpusError([f"{folder}: 语料文件夹{found}，请用 --corpus 指明 (name the corpus folder with --corpus)"])
-    paths = [path for path in _visible(folder) if path.parent != folder or path.name not in _NO_SOURCES]
-    return sorted(paths, key=lambda path: source_name(path, folder))
+    paths: list[Path] = []
+    problems: list[str] = []
 
+    def report(error: OSError) -> None:
+        place = source_name(Path(os.fsdecode(error.filename)), folder)
+        problems.append(f"{place}: 无法打开，请检查权限 (cannot be opened, check its mode): {error.strerror}")
 
-def _visible(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder, onerror=_raise):
+    for place, folders, files in os.walk(folder, onerror=report):
         links = [name for name in folders if Path(place, name).is_symlink()]  # not walked into
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in (*files, *links):
-            path = Path(place, name)
-            if not name.startswith((".", "~$")) and not (path.is_dir() and _stays_inside(path, folder)):
-                yield path
-
-
-def _raise(error: OSError) -> None:
-    raise CorpusError(
-        [f"{error.filename}: 无法打开，请检查权限 (cannot be opened, check its mode): {error.strerror}"]
-    ) from error
+        for path in (Path(place, name) for name in (*files, *links) if not name.startswith((".", "~$"))):
+            own = path.parent == folder and path.name in _NO_SOURCES
+            if not own and not (path.is_dir() and _stays_inside(path, folder)):
+                paths.append(path)
+    return sorted(paths, key=lambda path: source_name(path, folder)), problems
 
 
 def _stays_inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+    # Path.resolve raises RuntimeError on links that go round in circles (until Python 3.13).
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _lay_out(parts: Sequence[Part]) -> tuple[str, tuple[Block, ...]]:
@@ -178,7 +235,7 @@ def _lay_out(parts: Sequence[Part]) -> tuple[str, tuple[Block, ...]]:
     blocks = []
     position = 0
     for part in parts:
-        text = part.text.strip()
+        text = clean(part.text).strip()  # an HTML entity may name any character
         if not text:
             continue
         if pieces:

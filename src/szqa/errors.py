@@ -96,4 +96,5 @@ class MissingExtraError(SzqaError):
 
     def __init__(self, extra: str, purpose: str) -> None:
         self.extra = extra
+        self.purpose = purpose
         super().__init__(f"{purpose}，需要先安装 (install first): pip install 'szqa[{extra}]'")

@@ -8,12 +8,15 @@ knows nothing of folders, documents or the errors that users see: what is wrong 
 from __future__ import annotations
 
 import logging
+import lzma
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from szqa.datatypes import BlockKind
 from szqa.decoding import UndecodableError, decode
@@ -27,7 +30,17 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
     from pypdf import PdfReader
 
-__all__ = ["Content", "UnreadableError", "load_docx", "load_html", "load_markdown", "load_pdf", "load_text"]
+__all__ = [
+    "Content",
+    "Limits",
+    "Loader",
+    "UnreadableError",
+    "load_docx",
+    "load_html",
+    "load_markdown",
+    "load_pdf",
+    "load_text",
+]
 
 _CELL_SEPARATOR = " | "
 _DROPPED_TAGS = frozenset(
@@ -58,6 +71,23 @@ _EMPTY_TITLE = re.compile(
 )
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 _FILES_EXTRA = "files"
+# pypdf and python-docx walk what a file claims to be its structure and trip over it in all these ways.
+_STUMBLES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    SyntaxError,  # lxml's XMLSyntaxError
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_DETAIL_CHARS = 200
 
 
 class UnreadableError(Exception):
@@ -77,12 +107,43 @@ class Content:
     parts: tuple[Part, ...]
 
 
-def load_text(path: Path) -> Content:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one file may take; beyond it, it is refused by name.
+
+    Attributes:
+        file_bytes: its size.
+        expanded_bytes: size of what a .docx file unpacks to.
+        pages: of a .pdf file.
+        characters: of its text.
+        seconds: to read it.
+        memory_bytes: address space of the process that reads it.
+    """
+
+    file_bytes: int = 64 << 20
+    expanded_bytes: int = 256 << 20
+    pages: int = 5_000
+    characters: int = 5_000_000
+    seconds: float = 120.0
+    memory_bytes: int = 2 << 30
+
+
+class Loader(Protocol):
+    """Reads a file of one format."""
+
+    __module__: str
+    __qualname__: str
+
+    def __call__(self, path: Path, limits: Limits, /) -> Content:
+        """What the file holds; raises ``UnreadableError``, ``MissingExtraError`` or ``OSError``."""
+
+
+def load_text(path: Path, limits: Limits) -> Content:
     """Plain text in any of the usual encodings."""
     return Content("", tuple(repair(clean(_decode(path.read_bytes())), title=path.stem)))
 
 
-def load_markdown(path: Path) -> Content:
+def load_markdown(path: Path, limits: Limits) -> Content:
     """Markdown (CommonMark with tables), with or without a YAML front matter."""
     from markdown_it import MarkdownIt
 
@@ -96,14 +157,14 @@ def load_markdown(path: Path) -> Content:
     return Content(own or (named.group(1) if named else ""), parts)
 
 
-def load_html(path: Path) -> Content:
+def load_html(path: Path, limits: Limits) -> Content:
     """HTML; scripts, styles and navigation are dropped."""
     content = path.read_bytes()
     declared = _CHARSET.search(content[:4096])
     return _parse_html(clean(_decode(content, declared=declared.group(1).decode("ascii") if declared else None)))
 
 
-def load_pdf(path: Path) -> Content:
+def load_pdf(path: Path, limits: Limits) -> Content:
     """The text layer of a PDF file (extra ``files``)."""
     try:
         from pypdf import PdfReader
@@ -115,19 +176,22 @@ def load_pdf(path: Path) -> Content:
         reader = PdfReader(path)
         if reader.is_encrypted and not reader.decrypt(""):
             raise UnreadableError("PDF 已加密，请去掉密码后再放入 (encrypted PDF: remove its password)")
-        text = "\f".join(page.extract_text() for page in reader.pages)
+        if len(reader.pages) > limits.pages:
+            raise UnreadableError(
+                f"PDF 有 {len(reader.pages)} 页，上限 {limits.pages} 页，请拆分 (too many pages: split it)"
+            )
+        text = "\f".join(_page_texts(reader, limits))
         title = _pdf_title(reader)
     except (DependencyError, FileNotDecryptedError) as error:
         raise UnreadableError("PDF 已加密，请去掉密码后再放入 (encrypted PDF: remove its password)") from error
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        # pypdf walks what the file claims to be its structure and trips over it in all these ways.
-        raise UnreadableError(f"PDF 已损坏，请重新导出 (damaged PDF, export it again): {error}") from error
+    except (PyPdfError, *_STUMBLES) as error:
+        raise UnreadableError(f"PDF 已损坏，请重新导出 (damaged PDF, export it again): {_detail(error)}") from error
     if not text.strip():
         raise UnreadableError("PDF 没有文字层，可能是扫描件，请先做文字识别 (no text in it: a scan? run OCR)")
     return Content(title, tuple(repair(clean(text), title=title or path.stem)))
 
 
-def load_docx(path: Path) -> Content:
+def load_docx(path: Path, limits: Limits) -> Content:
     """A Word document (extra ``files``)."""
     try:
         import docx
@@ -140,17 +204,44 @@ def load_docx(path: Path) -> Content:
                 "是加密的或旧版 .doc 的 Word 文件，请去掉密码、另存为 .docx (encrypted or old .doc: save as .docx)"
             )
     try:
+        _check_expanded(path, limits)
         document = docx.Document(str(path))
         parts = _filled(_docx_parts(document))
         metadata = document.core_properties.title
-    except (OpcError, zipfile.BadZipFile, KeyError, ValueError, SyntaxError) as error:  # lxml's is a SyntaxError
-        raise UnreadableError(f"DOCX 已损坏，请重新另存 (damaged DOCX, save it again): {error}") from error
+    except (OpcError, *_STUMBLES) as error:
+        raise UnreadableError(f"DOCX 已损坏，请重新另存 (damaged DOCX, save it again): {_detail(error)}") from error
     title = next((part.text for part in parts if part.kind == "heading" and part.level == 1), "")
     title = title or _sensible_title(metadata)
     if any(part.kind == "heading" for part in parts):
         return Content(title, parts)
     lines = "\n\n".join(part.text for part in parts)  # headings made by hand, in bold
     return Content(title, tuple(repair(clean(lines), title=title or path.stem)))
+
+
+def _check_expanded(path: Path, limits: Limits) -> None:
+    """Look what a ZIP archive says of itself; ``zipfile`` unpacks no more of a file than was said."""
+    with zipfile.ZipFile(path) as archive:
+        expanded = sum(member.file_size for member in archive.infolist())
+    if expanded > limits.expanded_bytes:
+        raise UnreadableError(
+            f"解压后有 {expanded >> 20} MiB，上限 {limits.expanded_bytes >> 20} MiB，可能是压缩炸弹，请移走或拆分 "
+            f"(unpacks to {expanded >> 20} MiB: a bomb? remove or split it)"
+        )
+
+
+def _page_texts(reader: PdfReader, limits: Limits) -> Iterator[str]:
+    left = limits.characters
+    for page in reader.pages:
+        text = page.extract_text()
+        left -= len(text)
+        yield text
+        if left < 0:  # the text is refused for its length; no need to read on
+            return
+
+
+def _detail(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return text if len(text) <= _DETAIL_CHARS else text[:_DETAIL_CHARS] + "…"
 
 
 def _decode(content: bytes, *, declared: str | None = None) -> str:

@@ -31,6 +31,8 @@ _Item = TypeVar("_Item")
 
 # Passages embedded at a time: bounds memory, and keeps a progress bar moving.
 _BATCH = 256
+# A source that is larger was skipped; it may be sparse and never end.
+_HASHED_BYTES = 1 << 30
 
 
 class Progress(Protocol):
@@ -210,7 +212,16 @@ def embedding_text(passage: Passage) -> str:
 
 def hash_sources(corpus: Path) -> dict[str, str]:
     """SHA-256 of every source file of a corpus folder, by its path relative to the folder."""
-    return {source_name(path, corpus): hash_file(path) for path in find_sources(corpus)}
+    return {source_name(path, corpus): _hash_source(path) for path in find_sources(corpus)}
+
+
+def _hash_source(path: Path) -> str:
+    """A file's hash; of one that is too large for a source or cannot be read, what tells whether it has changed."""
+    try:
+        found = path.stat()
+        return hash_file(path) if found.st_size <= _HASHED_BYTES else f"{found.st_size} @ {found.st_mtime_ns}"
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def stale_reasons(folder: Path, corpus: Path, *, embedder: Embedder, segmenter: Segmenter) -> list[str]:

@@ -61,7 +61,10 @@ _OPEN_END = "，、（(“‘《「—,"
 _CLOSED_END = "：；:;"  # of what a list follows, or of an item of one
 _LAST_CHARS = 80
 _KEY_VALUE = re.compile(r"[^：:]{1,10}[：:].*[\d@]|[^\t|]*[\t|]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b-\u200f\u2060\ufeff]")
+# Marks of writing direction are among them: they make a text look like another one.
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+)
 _LINE_END = re.compile(r"\r\n|[\r\x85\u2028\u2029]")
 _BREAK = re.compile(r"\s+")
 _FIRST_WORD = re.compile(r"[A-Za-z0-9.,%'-]+|.[，。、；：！？”）》]*")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jieba import Tokenizer
     from jieba.posseg import POSTokenizer
 
-__all__ = ["Segmenter", "Token", "character_bigrams", "fold", "split_sentences"]
+__all__ = ["Segmenter", "Token", "character_bigrams", "fold", "printable", "split_sentences"]
 
 # CJK Unified Ideographs, extension A, compatibility ideographs, extension B (Unicode 16.0, Blocks.txt).
 _HAN_RANGES = ((0x4E00, 0xA000), (0x3400, 0x4DC0), (0xF900, 0xFB00), (0x20000, 0x2A6E0))
@@ -33,6 +33,9 @@ _HAN_RANGES = ((0x4E00, 0xA000), (0x3400, 0x4DC0), (0xF900, 0xFB00), (0x20000, 0
 # A sentence ends behind 。！？!?… and the closing quotes and brackets that follow them, or at a line's end. A
 # semicolon joins the parts of an enumeration, so it ends none; neither does an ASCII dot (3.14, U.S.).
 _SENTENCE = re.compile(r"[^。！？!?…\n]*(?:[。！？!?…]+[”’」』）)】》\"']*|\n|$)")
+
+# What moves a terminal's cursor, ends a line or turns the direction of writing.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @cache
@@ -59,6 +62,11 @@ def fold(text: str) -> str:
     character. The result has exactly as many code points as ``text``.
     """
     return text.translate(_folding_table())
+
+
+def printable(text: str) -> str:
+    """A text on one line that means nothing to a terminal: control characters and marks of direction are escaped."""
+    return _UNPRINTABLE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 def split_sentences(text: str) -> list[tuple[int, int]]:
