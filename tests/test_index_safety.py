@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from building import build, load, versions
+from building import VersionReader, build, load, versions
 from conftest import ROOT
+from szqa.assistant import Assistant
 from szqa.errors import IndexBusyError, IndexMissingError, IndexWriteError, SzqaError
 from szqa.generations import LOCK_NAME, build_lock, lease
 from szqa.manifest import MANIFEST_NAME, Manifest
+from szqa.retriever import Retriever
 from szqa.store import FaissStore
 from szqa.text import Segmenter
 
@@ -348,11 +350,13 @@ def test_an_index_knows_when_another_has_taken_its_place(tmp_path: Path, segment
     made = build(1, segmenter)
     made.save(tmp_path, sources={})
     index = load(tmp_path)
-    assert (made.is_stale(), index.is_stale()) == (False, False)
+    assistant = Assistant(index, Retriever(index), VersionReader(), threshold=0.0)
+    assert (made.is_stale(), index.is_stale(), assistant.is_stale()) == (False, False, False)
     (tmp_path / MANIFEST_NAME).touch()
     assert not index.is_stale()  # the same index, its file touched
     made.save(tmp_path, sources={})
     assert index.is_stale()
+    assert assistant.is_stale()
     assert versions(index) == {"第1版"}  # and goes on answering
     assert not load(tmp_path).is_stale()
     shutil.rmtree(tmp_path)
