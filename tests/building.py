@@ -101,7 +101,9 @@ def _build_forever(folder: Path, first: str) -> None:
     segmenter = Segmenter()
     say("ready")
     for version in range(int(first), 1_000_000):
-        build(version, segmenter).save(folder, sources={})
+        index = build(version, segmenter)
+        say("saving")
+        index.save(folder, sources={})
         say(str(version))
 
 

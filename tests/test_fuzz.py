@@ -91,6 +91,8 @@ ASKING = (
     "和去年比呢",
     "第几？",
     "吗",
+    "\ud800？",
+    "\x00",
 )
 ENCODINGS = ("utf-8", "utf-8", "gb18030", "utf-16", "big5")
 SUFFIXES = (".txt", ".txt", ".md", ".html")

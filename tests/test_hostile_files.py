@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, HashEmbedder
+from conftest import ROOT, HashEmbedder, unprivileged
 from szqa.corpus import Limits, find_sources, load_corpus, load_document
 from szqa.errors import CorpusError
 from szqa.formats import Content, UnreadableError, load_text
@@ -26,7 +27,7 @@ from test_corpus import make_pdf
 
 GOOD = "苏州有33家工厂。"
 # Small enough to be reached in a moment.
-LIMITS = Limits(file_bytes=8 << 20, expanded_bytes=16 << 20, pages=20, characters=100_000, seconds=5.0)
+LIMITS = Limits(file_bytes=8 << 20, expanded_bytes=16 << 20, pages=20, characters=100_000, seconds=60.0)
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -129,8 +130,8 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "mixed.txt": (lambda: GOOD.encode() * 500 + GOOD.encode("gb18030") * 500, "编码"),
     "long.txt": (lambda: "苏州".encode() * 100_000, "200000 个字符，上限 100000"),
     "large.txt": (lambda: b"x" * (9 << 20), "文件有 9.0 MiB，上限 8 MiB"),
-    "deep.html": (lambda: b"<b>" * 1_000_000 + b"x", "5 秒内没有读完"),
-    "quotes.html": (lambda: b'<a b="' * 300_000, "5 秒内没有读完"),
+    "marked.html": (lambda: b"<p>x</p><![<p>y</p>", "HTML 标记有误"),
+    "marked.md": (lambda: b"x\n\n<div><![<p>y</p>\n", "HTML 标记有误"),
     "line\nend.txt": (GOOD.encode, r"line\nend.txt: 文件名含控制字符"),
     "\x1b[31mred.txt": (GOOD.encode, r"\x1b[31mred.txt: 文件名含控制字符"),
     "gpj.\u202etxt.txt": (GOOD.encode, r"gpj.\u202etxt.txt: 文件名含控制字符"),
@@ -214,13 +215,23 @@ def test_every_hostile_file_is_named_and_the_others_are_read(measured: Measured)
 
 
 def test_hostile_files_are_refused_in_bounded_time_and_memory(measured: Measured, state: Callable[[str], None]) -> None:
-    assert measured.seconds < len(EXPECTED) * (LIMITS.seconds + 5)
+    assert measured.seconds < LIMITS.seconds
     assert measured.own_mib < 300
     assert measured.loading_mib <= (LIMITS.memory_bytes >> 20)
     state(
         f"{len(measured.skipped)} hostile files refused in {measured.seconds:.0f} s, "
         f"{measured.own_mib} MiB here, at most {measured.loading_mib} MiB where they are read"
     )
+
+
+def test_what_would_take_minutes_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "deep.html").write_bytes(b"<b>" * 1_000_000 + b"x")
+    (tmp_path / "quotes.html").write_bytes(b'<a b="' * 300_000)
+    start = time.perf_counter()
+    with pytest.raises(CorpusError) as caught:
+        load_corpus(tmp_path, limits=Limits(seconds=2))
+    assert [line[:18] for line in caught.value.problems] == ["deep.html: 2 秒内没有读", "quotes.html: 2 秒内没"]
+    assert time.perf_counter() - start < 30
 
 
 def test_a_line_of_200_megabytes_is_refused_unread(tmp_path: Path) -> None:
@@ -301,6 +312,21 @@ def test_the_old_index_stays_and_what_was_skipped_is_not_stale(
     assert stale_reasons(folder, corpus, embedder=embedder, segmenter=segmenter) == []
     (corpus / "b.pdf").unlink()
     assert stale_reasons(folder, corpus, embedder=embedder, segmenter=segmenter) == ["移除 removed: b.pdf"]
+
+
+def test_a_file_that_may_not_be_read_is_named() -> None:
+    folder = Path(tempfile.mkdtemp())  # others may not enter what pytest makes
+    try:
+        folder.chmod(0o755)
+        path = folder / "closed.txt"
+        path.write_text(GOOD, "utf-8")
+        path.chmod(0)
+        with unprivileged():
+            with pytest.raises(CorpusError, match=r"closed\.txt: 无法读取，请检查文件与权限"):
+                load_document(path, root=folder)
+            assert hash_sources(folder) == {"closed.txt": "Permission denied"}
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_folders_that_cannot_be_opened_are_listed_with_the_rest(

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from building import VersionReader, build, load, versions
-from conftest import ROOT
+from conftest import ROOT, unprivileged
 from szqa.assistant import Assistant
 from szqa.errors import IndexBusyError, IndexMissingError, IndexWriteError, SzqaError
 from szqa.generations import LOCK_NAME, build_lock, lease
@@ -84,15 +84,20 @@ def _kill_builds(folder: Path, segmenter: Segmenter, *, kills: int, seed: int) -
     """Kill builders at random moments; how many of them were writing or removing files just then."""
     moments = random.Random(seed)  # noqa: S311 - no secret
     committed, interrupted = 0, 0
-    build(committed, segmenter).save(folder, sources={})
     started = time.perf_counter()
-    build(committed, segmenter).save(folder, sources={})
-    duration = time.perf_counter() - started
-    for _ in range(kills):
+    index = build(committed, segmenter)
+    built = time.perf_counter()
+    index.save(folder, sources={})
+    saving_s, building_s = time.perf_counter() - built, built - started
+    for kill in range(kills):
         with Helper("forever", folder, committed + 1) as helper:
             assert helper.read_line() == "ready"
-            time.sleep(moments.uniform(0, 3 * duration))
-            said = helper.kill()
+            if kill % 2:  # half of them anywhere, half of them while it writes
+                assert helper.read_line() == "saving"
+                time.sleep(moments.uniform(0, saving_s))
+            else:
+                time.sleep(moments.uniform(0, 3 * (building_s + saving_s)))
+            said = [line for line in helper.kill() if line.isdigit()]
         index = load(folder)
         (version,) = versions(index)
         number = int(version.strip("第版"))
@@ -216,27 +221,13 @@ def test_vectors_that_lack_their_last_byte_are_noticed(tmp_path: Path) -> None:
         store.save(tmp_path)
 
 
-@contextmanager
-def _read_only(folder: Path) -> Iterator[None]:
-    """Take the right to write into a folder away; root has it whatever the mode says, so become nobody."""
-    folder.chmod(0o555)
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
-        folder.chmod(0o755)
-
-
 def test_a_read_only_folder_is_refused_and_can_be_read(segmenter: Segmenter) -> None:
     folder = Path(tempfile.mkdtemp())
     try:
         build(1, segmenter).save(folder, sources={})
         second = build(2, segmenter)
-        with _read_only(folder):
+        folder.chmod(0o555)
+        with unprivileged():
             with pytest.raises(IndexWriteError, match="文件夹不可写"):
                 second.save(folder, sources={})
             assert versions(load(folder)) == {"第1版"}

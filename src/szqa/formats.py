@@ -307,8 +307,15 @@ def _inline_text(token: Token) -> str:
 
 def _parse_html(text: str) -> Content:
     from bs4 import BeautifulSoup
+    from bs4.exceptions import ParserRejectedMarkup
 
-    soup = BeautifulSoup(text, "html.parser")
+    try:
+        soup = BeautifulSoup(text, "html.parser")
+    except ParserRejectedMarkup as error:
+        reason = str(error).rpartition("\n")[2][:_DETAIL_CHARS]  # above it, advice for programmers
+        raise UnreadableError(
+            f"HTML 标记有误，无法解析，请用浏览器重新另存 (HTML that cannot be parsed, save it again): {reason}"
+        ) from error
     title = _collapse(soup.title.get_text()) if soup.title else ""
     parts = _filled(_html_parts(soup))
     heading = next((part.text for part in parts if part.kind == "heading" and part.level == 1), "")
