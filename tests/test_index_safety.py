@@ -68,7 +68,10 @@ class Helper:
     def kill(self) -> list[str]:
         """Kill it at once; the lines it had printed since the last one read."""
         self.process.kill()
-        output, errors = self.process.communicate()
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        output = self.process.stdout.read()  # communicate() would lose what was read ahead of the last line
+        errors = self.process.stderr.read()
         assert "Traceback" not in errors, errors
         return output.splitlines()
 
