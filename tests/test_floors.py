@@ -6,7 +6,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parent.parent / "src" / "szqa"
 
 FLOORS = (
-    {"datatypes", "errors", "strings"},
+    {"datatypes", "errors", "strings", "cutter"},
     {"text", "decoding", "layout"},
     {"formats", "question"},
     {"corpus", "chunker", "embedder", "lexical", "store", "manifest", "candidates", "phrases", "neural", "feedback"},

@@ -10,6 +10,7 @@ import hashlib
 import io
 import logging
 import re
+import sys
 import tempfile
 import unicodedata
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from szqa.cutter import Cutter, Table, cached_table
 from szqa.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -38,17 +40,24 @@ _SENTENCE = re.compile(r"[^。！？!?…\n]*(?:[。！？!?…]+[”’」』�
 @cache
 def _folding_table() -> dict[int, str]:
     """Code point → its folded form, for every character whose folded form is one other character."""
+    versions = f"opencc-{version('opencc')}-unicode-{unicodedata.unidata_version}"
+    folded = cached_table(_cache_path(_default_cache_dir(), f"folding-{versions}"), _fold_every_character)
+    folded.read_all()
+    return {ord(character): value for words in folded.read.values() for character, value in words.items()}
+
+
+def _fold_every_character() -> dict[str, str]:
+    """Character → its folded form, where that is one other character."""
     from opencc import OpenCC
 
     # Characters are converted one by one: phrase conversion may change a text's length.
     han = [chr(code) for low, high in _HAN_RANGES for code in range(low, high)]
     simplified = OpenCC("t2s").convert("\n".join(han)).split("\n")
-    table = {ord(old): new for old, new in zip(han, simplified, strict=True) if old != new and len(new) == 1}
-    for code in range(0x20000):
-        character = chr(code)
+    table = {old: new for old, new in zip(han, simplified, strict=True) if old != new and len(new) == 1}
+    for character in map(chr, range(0x20000)):
         folded = unicodedata.normalize("NFKC", character).lower()
         if folded != character and len(folded) == 1:
-            table[code] = table.get(ord(folded), folded)
+            table[character] = table.get(folded, folded)
     return table
 
 
@@ -93,11 +102,11 @@ class Token(NamedTuple):
 
 
 class Segmenter:
-    """jieba with a dictionary and a cache file of its own.
+    """jieba with a dictionary and cache files of its own.
 
     Args:
         user_dictionary: file of domain terms in jieba's format (``word [frequency] [tag]``).
-        cache_dir: where jieba keeps its compiled dictionary; the user's cache folder by default.
+        cache_dir: where jieba's compiled dictionary is kept; the user's cache folder by default.
 
     Raises:
         ConfigurationError: the user dictionary is not in jieba's format.
@@ -105,7 +114,11 @@ class Segmenter:
 
     def __init__(self, user_dictionary: Path | None = None, *, cache_dir: Path | None = None) -> None:
         self.user_dictionary = user_dictionary.read_bytes() if user_dictionary else b""
-        self._tokenizer = _load_jieba(self.user_dictionary, str(user_dictionary), cache_dir or _default_cache_dir())
+        self._cache_dir = cache_dir or _default_cache_dir()
+        self._frequencies = cached_table(_cache_path(self._cache_dir, f"words-{_jieba()}"), _jieba_frequencies)
+        self._tokenizer = _load_jieba(self._frequencies, self.user_dictionary, str(user_dictionary))
+        self._cutter = Cutter(self._tokenizer, self._frequencies)
+        self._tags: Table[str] | None = None
         self._tagger: POSTokenizer | None = None
 
     @property
@@ -115,7 +128,7 @@ class Segmenter:
 
     def cut(self, text: str) -> list[Token]:
         """Cut a text into words (exact mode); the tokens cover the text without gaps."""
-        return list(_place(self._tokenizer.cut(fold(text))))
+        return list(_place(self._cutter.cut(fold(text))))
 
     def tag(self, text: str) -> list[Token]:
         """Cut a text into words with parts of speech; the tokens cover the text without gaps."""
@@ -129,9 +142,19 @@ class Segmenter:
             position += len(word)
         return tokens
 
+    def dictionary_tag(self, word: str) -> str:
+        """Part of speech that jieba's own dictionary gives a folded word, empty where it does not hold it."""
+        if self._tags is None:
+            self._tags = cached_table(_cache_path(self._cache_dir, f"tags-{_jieba()}"), _jieba_tags)
+        return self._tags.get(word) or ""
+
+    def read_whole_dictionary(self) -> None:
+        """Read all of jieba's dictionary now rather than when a word is first met: for cutting many texts."""
+        self._frequencies.read_all()
+
     def words(self, text: str) -> list[str]:
         """Words for an index: jieba's search mode, folded, those without a letter, digit or Han character dropped."""
-        return [word for word in self._tokenizer.cut_for_search(fold(text)) if any(map(str.isalnum, word))]
+        return [word for word in self._cutter.cut_for_search(fold(text)) if any(map(str.isalnum, word))]
 
 
 def character_bigrams(text: str) -> list[str]:
@@ -158,14 +181,39 @@ def _default_cache_dir() -> Path:
     return path
 
 
-def _load_jieba(user_dictionary: bytes, name: str, cache_dir: Path) -> Tokenizer:
+def _cache_path(folder: Path, name: str) -> Path:
+    # Marshalled values are read by the Python that wrote them only.
+    return folder / f"{name}.{sys.implementation.cache_tag}"
+
+
+def _jieba() -> str:
+    return f"jieba-{version('jieba')}"
+
+
+def _jieba_frequencies() -> dict[str, int]:
+    """Word → frequency, 0 for the beginnings of words; the sum of all under the empty word."""
+    import jieba
+
+    tokenizer = jieba.Tokenizer()
+    frequencies, total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
+    return {**frequencies, "": total}
+
+
+def _jieba_tags() -> dict[str, str]:
+    """Folded word → part of speech."""
+    import jieba
+
+    with jieba.Tokenizer().get_dict_file() as lines:
+        rows = (line.decode("utf-8").split() for line in lines)
+        return {fold(row[0]): row[2] for row in rows if len(row) == 3}
+
+
+def _load_jieba(frequencies: Table[int], user_dictionary: bytes, name: str) -> Tokenizer:
     import jieba
 
     jieba.setLogLevel(logging.ERROR)
     tokenizer = jieba.Tokenizer()
-    tokenizer.tmp_dir = str(cache_dir)
-    tokenizer.cache_file = f"jieba-{version('jieba')}.cache"
-    tokenizer.initialize()
+    tokenizer.FREQ, tokenizer.total, tokenizer.initialized = frequencies, frequencies[""], True
     try:
         # Texts are folded before they are cut, so the terms are too; fold() would also lower the tags' case.
         lines = user_dictionary.decode("utf-8-sig").splitlines()
