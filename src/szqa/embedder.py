@@ -106,27 +106,28 @@ class StaticEmbedder:
 
     def __init__(self, segmenter: Segmenter, model_dir: Path = SHIPPED_MODEL) -> None:
         self._segmenter = segmenter
-        self._vocabulary, self._weights = _read_static_model(model_dir)
+        self._vocabulary, self._rows, self._scales = _read_static_model(model_dir)
         self.model_id = "szqa" if model_dir == SHIPPED_MODEL else str(model_dir)
         self.fingerprint = _hash_files([model_dir / "model.safetensors", model_dir / "tokenizer.json"])
 
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        return int(self._weights.shape[1])
+        return int(self._rows.shape[1])
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed passages as (n, d) float32 rows of length 1, or 0 where no token of a text is known."""
-        rows = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for row, text in zip(rows, texts, strict=True):
-            row[:] = self.embed_query(text)
-        return rows
+        sums = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        for total, text in zip(sums, texts, strict=True):
+            tokens = tokenise_for_embedding(self._segmenter, text)
+            known = [self._vocabulary[token] for token in tokens if token in self._vocabulary]
+            # Row by row, whatever stands beside it: a text has the same vector in every batch.
+            np.matmul(self._scales[known], self._rows[known].astype(np.float32), out=total)
+        return _unit_rows(sums)
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """Embed a question as a (d,) float32 vector of length 1, or 0 where no token of it is known."""
-        tokens = tokenise_for_embedding(self._segmenter, text)
-        known = [self._vocabulary[token] for token in tokens if token in self._vocabulary]
-        vector: NDArray[np.float32] = _unit_rows(self._weights[known].sum(axis=0, keepdims=True))[0]
+        vector: NDArray[np.float32] = self.embed_passages([text])[0]
         return vector
 
 
@@ -202,25 +203,26 @@ def _unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)
 
 
-def _read_static_model(model_dir: Path) -> tuple[dict[str, int], NDArray[np.float32]]:
+def _read_static_model(model_dir: Path) -> tuple[dict[str, int], NDArray[np.int8], NDArray[np.float32]]:
+    """Token → row, the rows, and what each row is to be multiplied by."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         vocabulary = json.loads((model_dir / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
         tensors = load_file(model_dir / "model.safetensors")
-        weights = tensors["embeddings"].astype(np.float32) * tensors["weights"].astype(np.float32)[:, None]
+        rows, scales = tensors["embeddings"], tensors["weights"].astype(np.float32)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ConfigurationError(
             f"{model_dir}: 不是完整的静态向量模型，需要 tokenizer.json 和 model.safetensors；请重新安装 szqa "
             f"(not a complete static embedding model; install szqa again: {type(error).__name__}: {error})"
         ) from error
-    if not isinstance(vocabulary, dict) or len(vocabulary) != len(weights):
+    if not isinstance(vocabulary, dict) or not len(vocabulary) == len(rows) == len(scales):
         raise ConfigurationError(
-            f"{model_dir}: 词表有 {len(vocabulary)} 项，权重有 {len(weights)} 行；请重新安装 szqa "
-            f"(vocabulary has {len(vocabulary)} entries, weights have {len(weights)} rows; install szqa again)"
+            f"{model_dir}: 词表有 {len(vocabulary)} 项，权重有 {len(rows)} 行；请重新安装 szqa "
+            f"(vocabulary has {len(vocabulary)} entries, weights have {len(rows)} rows; install szqa again)"
         )
-    return vocabulary, weights
+    return vocabulary, rows, scales
 
 
 def _load_sentence_transformer(name: str) -> SentenceTransformer:

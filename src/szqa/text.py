@@ -38,16 +38,15 @@ _SENTENCE = re.compile(r"[^。！？!?…\n]*(?:[。！？!?…]+[”’」』�
 
 
 @cache
-def _folding_table() -> dict[int, str]:
+def _folding_table() -> dict[int, int]:
     """Code point → its folded form, for every character whose folded form is one other character."""
     versions = f"opencc-{version('opencc')}-unicode-{unicodedata.unidata_version}"
-    folded = cached_table(_cache_path(_default_cache_dir(), f"folding-{versions}"), _fold_every_character)
-    folded.read_all()
-    return {ord(character): value for words in folded.read.values() for character, value in words.items()}
+    characters = cached_table(_cache_path(_default_cache_dir(), f"folding-{versions}"), _fold_every_character)
+    return str.maketrans(characters["from"], characters["to"])
 
 
 def _fold_every_character() -> dict[str, str]:
-    """Character → its folded form, where that is one other character."""
+    """Every character whose folded form is one other character, and these forms, as two strings."""
     from opencc import OpenCC
 
     # Characters are converted one by one: phrase conversion may change a text's length.
@@ -58,7 +57,7 @@ def _fold_every_character() -> dict[str, str]:
         folded = unicodedata.normalize("NFKC", character).lower()
         if folded != character and len(folded) == 1:
             table[character] = table.get(folded, folded)
-    return table
+    return {"from": "".join(table), "to": "".join(table.values())}
 
 
 def fold(text: str) -> str:
