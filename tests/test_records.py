@@ -30,7 +30,7 @@ def test_round_trip(tmp_path: Path, documents: list[Document]) -> None:
     assert list(passages[1:4:2]) == [*cut[0], *cut[1]][1:4:2]
     assert passages[-1] == cut[1][-1]
     assert [found.passages_of(document.id) for document in documents] == [range(3), range(3, 5)]
-    assert document_line(documents[1]) == found.line(1)
+    assert document_line(documents[1]) == found.line_of(documents[1].id)
     assert passage_line(cut[0][2]) == passages.line(2)
 
 

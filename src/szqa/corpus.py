@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from szqa.layout import Part, clean
 __all__ = [
     "LOADERS",
     "USER_DICTIONARY_NAME",
+    "check_files",
+    "document_id",
+    "find_files",
     "find_sources",
     "load_corpus",
     "load_document",
@@ -57,7 +61,22 @@ def find_sources(folder: Path) -> list[Path]:
     Raises:
         CorpusError: there is no such folder.
     """
-    return [path for path in _walk(folder) if path.is_file() and _stays_inside(path, folder)]
+    return [path for path in find_files(folder) if path.is_file() and _stays_inside(path, folder)]
+
+
+def find_files(folder: Path) -> list[Path]:
+    """Find every file that has to be a source or be complained of, in the order of their paths.
+
+    These are the sources, and symbolic links that are not known to lead to a folder inside.
+
+    Raises:
+        CorpusError: there is no such folder.
+    """
+    if not folder.is_dir():
+        found = "不是文件夹 (not a folder)" if folder.exists() else "不存在 (does not exist)"
+        raise CorpusError([f"{folder}: 语料文件夹{found}，请用 --corpus 指明 (name the corpus folder with --corpus)"])
+    paths = [path for path in _visible(folder) if path.parent != folder or path.name not in _NO_SOURCES]
+    return sorted(paths, key=lambda path: source_name(path, folder))
 
 
 def load_corpus(folder: Path) -> list[Document]:
@@ -66,24 +85,29 @@ def load_corpus(folder: Path) -> list[Document]:
     Raises:
         CorpusError: there is no such folder, it holds no source, or some of them cannot be read; lists them all.
     """
-    documents: dict[str, Document] = {}
-    problems: list[str] = []
-    for path in _walk(folder):
+    paths = find_files(folder)
+    problems = check_files(paths, folder)
+    documents = []
+    for path in paths:
         try:
-            document = load_document(path, root=folder)
+            documents.append(load_document(path, root=folder))
         except CorpusError as error:
             problems += error.problems
-            continue
-        if document.id in documents:
-            problems.append(f"{document.source}: 与另一文件同名，请改名 (another file has the same name, rename one)")
-        documents[document.id] = document
     if problems:
         raise CorpusError(problems)
-    if not documents:
-        raise CorpusError(
-            [f"{folder}: 文件夹中没有文档，请放入 {_kinds()} 文件 (no documents in this folder: add some files)"]
-        )
-    return list(documents.values())
+    return documents
+
+
+def check_files(paths: Sequence[Path], folder: Path) -> list[str]:
+    """What is wrong with the files of a corpus taken together: none at all, or two of one name."""
+    if not paths:
+        return [f"{folder}: 文件夹中没有文档，请放入 {_kinds()} 文件 (no documents in this folder: add some files)"]
+    counts = Counter(source_name(path, folder) for path in paths)
+    return [
+        f"{source}: 与另一文件同名，请改名 (another file has the same name, rename one)"
+        for source, count in counts.items()
+        if count > 1
+    ]
 
 
 def load_document(path: Path, *, root: Path) -> Document:
@@ -109,12 +133,17 @@ def load_document(path: Path, *, root: Path) -> Document:
     if not text:
         raise CorpusError([f"{source}: 文件中没有文字，请补充内容或移走 (no text in this file: fill or remove it)"])
     return Document(
-        id=hashlib.sha256(source.encode()).hexdigest()[:12],
+        id=document_id(source),
         title=content.title or clean(path.stem),
         text=text,
         source=source,
         blocks=blocks,
     )
+
+
+def document_id(source: str) -> str:
+    """The id of the document whose ``source`` this is."""
+    return hashlib.sha256(source.encode()).hexdigest()[:12]
 
 
 def source_name(path: Path, root: Path) -> str:
@@ -141,15 +170,6 @@ def _load(path: Path, root: Path) -> Content:
 
 def _kinds() -> str:
     return " ".join(LOADERS)
-
-
-def _walk(folder: Path) -> list[Path]:
-    """Every visible file, and every symbolic link that is not known to lead to a folder inside."""
-    if not folder.is_dir():
-        found = "不是文件夹 (not a folder)" if folder.exists() else "不存在 (does not exist)"
-        raise CorpusError([f"{folder}: 语料文件夹{found}，请用 --corpus 指明 (name the corpus folder with --corpus)"])
-    paths = [path for path in _visible(folder) if path.parent != folder or path.name not in _NO_SOURCES]
-    return sorted(paths, key=lambda path: source_name(path, folder))
 
 
 def _visible(folder: Path) -> Iterator[Path]:

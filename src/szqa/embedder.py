@@ -106,6 +106,18 @@ class StaticEmbedder:
 
     def __init__(self, segmenter: Segmenter, model_dir: Path = SHIPPED_MODEL) -> None:
         self._segmenter = segmenter
+        self._model_dir = model_dir
+        self._read()
+
+    def __getstate__(self) -> tuple[Segmenter, Path]:
+        return self._segmenter, self._model_dir
+
+    def __setstate__(self, state: tuple[Segmenter, Path]) -> None:
+        self._segmenter, self._model_dir = state
+        self._read()
+
+    def _read(self) -> None:
+        model_dir = self._model_dir
         self._vocabulary, self._rows, self._scales = _read_static_model(model_dir)
         self.model_id = "szqa" if model_dir == SHIPPED_MODEL else str(model_dir)
         self.fingerprint = _hash_files([model_dir / "model.safetensors", model_dir / "tokenizer.json"])

@@ -101,10 +101,7 @@ class DocumentFile(Mapping[str, Document]):
         return isinstance(document_id, str) and self.row(document_id) is not None
 
     def __getitem__(self, document_id: str) -> Document:
-        row = self.row(document_id)
-        if row is None:
-            raise KeyError(document_id)
-        return self._read(row)
+        return self._read(self._row(document_id))
 
     def row(self, document_id: str) -> int | None:
         """Number of a document, ``None`` where there is no such document."""
@@ -112,16 +109,20 @@ class DocumentFile(Mapping[str, Document]):
         found = place < len(self._order) and str(self._ids[self._order[place]]) == document_id
         return int(self._order[place]) if found else None
 
-    def line(self, row: int) -> bytes:
+    def line_of(self, document_id: str) -> bytes:
         """A document as it stands in the file."""
-        return self._lines[row]
+        return self._lines[self._row(document_id)]
 
     def passages_of(self, document_id: str) -> range:
         """Numbers of a document's passages."""
+        row = self._row(document_id)
+        return range(int(self.first_passages[row]), int(self.first_passages[row + 1]))
+
+    def _row(self, document_id: str) -> int:
         row = self.row(document_id)
         if row is None:
             raise KeyError(document_id)
-        return range(int(self.first_passages[row]), int(self.first_passages[row + 1]))
+        return row
 
     def _parse(self, row: int) -> Document:
         values = json.loads(self._lines[row])

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import unicodedata
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -35,6 +35,9 @@ _HAN_RANGES = ((0x4E00, 0xA000), (0x3400, 0x4DC0), (0xF900, 0xFB00), (0x20000, 0
 # A sentence ends behind 。！？!?… and the closing quotes and brackets that follow them, or at a line's end. A
 # semicolon joins the parts of an enumeration, so it ends none; neither does an ASCII dot (3.14, U.S.).
 _SENTENCE = re.compile(r"[^。！？!?…\n]*(?:[。！？!?…]+[”’」』）)】》\"']*|\n|$)")
+
+# Lines whose words are kept at hand.
+_REMEMBERED_LINES = 2048
 
 
 @cache
@@ -113,12 +116,24 @@ class Segmenter:
 
     def __init__(self, user_dictionary: Path | None = None, *, cache_dir: Path | None = None) -> None:
         self.user_dictionary = user_dictionary.read_bytes() if user_dictionary else b""
+        self._name = str(user_dictionary)
         self._cache_dir = cache_dir or _default_cache_dir()
+        self._prepare()
+
+    def _prepare(self) -> None:
         self._frequencies = cached_table(_cache_path(self._cache_dir, f"words-{_jieba()}"), _jieba_frequencies)
-        self._tokenizer = _load_jieba(self._frequencies, self.user_dictionary, str(user_dictionary))
+        self._tokenizer = _load_jieba(self._frequencies, self.user_dictionary, self._name)
         self._cutter = Cutter(self._tokenizer, self._frequencies)
         self._tags: Table[str] | None = None
         self._tagger: POSTokenizer | None = None
+        self._line_words = lru_cache(_REMEMBERED_LINES)(self._cut_line)
+
+    def __getstate__(self) -> tuple[bytes, str, Path]:
+        return self.user_dictionary, self._name, self._cache_dir
+
+    def __setstate__(self, state: tuple[bytes, str, Path]) -> None:
+        self.user_dictionary, self._name, self._cache_dir = state
+        self._prepare()
 
     @property
     def fingerprint(self) -> str:
@@ -153,7 +168,11 @@ class Segmenter:
 
     def words(self, text: str) -> list[str]:
         """Words for an index: jieba's search mode, folded, those without a letter, digit or Han character dropped."""
-        return [word for word in self._cutter.cut_for_search(fold(text)) if any(map(str.isalnum, word))]
+        # Line by line, which changes no word: what cuts a text for one purpose often has cut its lines for another.
+        return [word for line in fold(text).split("\n") for word in self._line_words(line)]
+
+    def _cut_line(self, line: str) -> tuple[str, ...]:
+        return tuple(word for word in self._cutter.cut_for_search(line) if any(map(str.isalnum, word)))
 
 
 def character_bigrams(text: str) -> list[str]:

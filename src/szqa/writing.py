@@ -27,6 +27,9 @@ STORE = "store"
 class IndexWriter:
     """Writes an index into an empty folder; use it in a ``with`` statement.
 
+    Attributes:
+        scratch: folder for temporary files, which goes with the writer.
+
     Args:
         home: the folder.
         segmenter: cut the passages, and cuts their titles.
@@ -38,9 +41,9 @@ class IndexWriter:
         self._segmenter = segmenter
         self._store = store
         # Beside the index, not in the system's folder for temporary files, which may be small or in memory.
-        self._scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=home))
+        self.scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=home))
         self._records = RecordsWriter(home)
-        self._lexical = LexicalBuilder(home / LEXICAL, self._scratch, segmenter)
+        self._lexical = LexicalBuilder(home / LEXICAL, self.scratch, segmenter)
 
     def add(self, batch: Batch) -> None:
         """Add documents after those that are there."""
@@ -65,4 +68,4 @@ class IndexWriter:
     ) -> None:
         self._records.close()
         self._lexical.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
