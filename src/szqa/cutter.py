@@ -13,7 +13,7 @@ import mmap
 import re
 import struct
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from itertools import accumulate
@@ -142,51 +142,54 @@ class Cutter:
 
         self._frequencies = frequencies
         self._log_total = log(tokenizer.total)
+        self._chance_of: dict[str, Callable[[str], float | None]] = {}
         self._unknown = lru_cache(_REMEMBERED_RUNS)(lambda run: tuple(finalseg.cut(run)))
 
-    def cut(self, text: str) -> Iterator[str]:
+    def cut(self, text: str) -> list[str]:
         """Words of a text in jieba's exact mode with its hidden Markov model; they cover the text without gaps."""
+        words: list[str] = []
         for number, block in enumerate(_HAN.split(text)):
             if number % 2:
-                yield from self._cut_block(block)
+                words += self._cut_block(block)
             elif block:
                 for gap, piece in enumerate(_SKIP.split(block)):
-                    if gap % 2:
-                        yield piece
-                    else:
-                        yield from piece
+                    words += [piece] if gap % 2 else piece
+        return words
 
-    def cut_for_search(self, text: str) -> Iterator[str]:
+    def cut_for_search(self, text: str) -> list[str]:
         """Words of a text in jieba's search mode: before a long word the words of two and three letters inside it."""
-        get = self._frequencies.get
+        read, starting_with = self._frequencies.read, self._frequencies.starting_with
+        found: list[str] = []
         for word in self.cut(text):
             size = len(word)
             if size > 2:
-                for start in range(size - 1):
-                    if get(piece := word[start : start + 2]):
-                        yield piece
-                if size > 3:
-                    for start in range(size - 2):
-                        if get(piece := word[start : start + 3]):
-                            yield piece
-            yield word
+                for length in (2, 3) if size > 3 else (2,):
+                    for start in range(size - length + 1):
+                        piece = word[start : start + length]
+                        words = read.get(piece[0])
+                        if (starting_with(piece[0]) if words is None else words).get(piece):
+                            found.append(piece)
+            found.append(word)
+        return found
 
-    def _cut_block(self, block: str) -> Iterator[str]:
+    def _cut_block(self, block: str) -> list[str]:
         ends = self._best_ends(block)
         size = len(block)
+        words: list[str] = []
         position = single = 0  # characters from ``single`` to ``position`` stand alone so far
         while position < size:
             end = ends[position]
             if end - position > 1:
                 if single < position:
-                    yield from self._cut_singles(block[single:position])
-                yield block[position:end]
+                    words += self._cut_singles(block[single:position])
+                words.append(block[position:end])
                 single = end
             position = end
         if single < size:
-            yield from self._cut_singles(block[single:])
+            words += self._cut_singles(block[single:])
+        return words
 
-    def _cut_singles(self, run: str) -> Iterator[str] | tuple[str, ...] | str:
+    def _cut_singles(self, run: str) -> Iterable[str]:
         """A run of single characters: itself if it is one, its characters if it is a word, else by the model."""
         if len(run) == 1 or self._frequencies.get(run):
             return run
@@ -197,21 +200,29 @@ class Cutter:
 
         jieba's ``get_DAG`` and ``calc`` in one pass from the end; of equal chances the longer word, as there.
         """
-        size, log_total = len(block), self._log_total
-        read, starting_with = self._frequencies.read, self._frequencies.starting_with
+        size, chance_of = len(block), self._chance_of
+        text = block + "\0"  # begins or ends no word, so that no place needs to be compared with the size
         ends, chances = [0] * size, [0.0] * (size + 1)
         for start in range(size - 1, -1, -1):
-            words = read.get(block[start])
-            if words is None:
-                words = starting_with(block[start])
-            best, best_end, end = -inf, start + 1, start + 1
-            while end <= size and (frequency := words.get(block[start:end])) is not None:
-                if frequency:
-                    chance = log(frequency) - log_total + chances[end]
+            first = text[start]
+            get = chance_of.get(first) or self._read_chances(first)
+            chance = get(first)
+            best = chance + chances[start + 1] if chance else -inf
+            best_end, end = start + 1, start + 2
+            while (chance := get(text[start:end])) is not None:
+                if chance:
+                    chance += chances[end]
                     if chance >= best:
                         best, best_end = chance, end
                 end += 1
             ends[start] = best_end
             # A character that begins no word has jieba's frequency of 1.
-            chances[start] = best if best > -inf else 0.0 - log_total + chances[start + 1]
+            chances[start] = best if best > -inf else chances[start + 1] - self._log_total
         return ends
+
+    def _read_chances(self, first: str) -> Callable[[str], float | None]:
+        """Look-up of the log chance of words that begin with a character; 0 for the beginnings of longer ones."""
+        words = self._frequencies.starting_with(first)
+        chances = {word: log(count) - self._log_total if count else 0.0 for word, count in words.items()}
+        self._chance_of[first] = chances.get
+        return chances.get

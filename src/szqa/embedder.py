@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import lru_cache
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from szqa.errors import ConfigurationError
-from szqa.text import Segmenter, character_bigrams, fold
+from szqa.text import Segmenter, letter_runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +35,9 @@ SHIPPED_MODEL = Path(__file__).parent / "models" / "embedder"
 """Folder of the model that comes with the package, in sentence-transformers' own layout."""
 
 _BIGRAM_MARK = "#"
+
+# Lines whose tokens are kept at hand.
+_REMEMBERED_LINES = 512
 
 
 class Embedder(Protocol):
@@ -81,9 +86,9 @@ def tokenise_for_embedding(segmenter: Segmenter, text: str) -> list[str]:
     they differ from words of two characters), all folded: a word never seen in training still has vectors for its
     characters and bigrams. No token holds white space, so joined by spaces they survive a round trip.
     """
-    characters = (character for character in fold(text) if character.isalnum())
-    bigrams = (_BIGRAM_MARK + bigram for bigram in character_bigrams(text))
-    return list(dict.fromkeys((*segmenter.words(text), *characters, *bigrams)))
+    runs = letter_runs(text)
+    bigrams = map(_BIGRAM_MARK.__add__, (bigram for run in runs for bigram in map(add, run, run[1:])))
+    return list(dict.fromkeys((*segmenter.words(text), *"".join(runs), *bigrams)))
 
 
 class StaticEmbedder:
@@ -118,6 +123,7 @@ class StaticEmbedder:
 
     def _read(self) -> None:
         model_dir = self._model_dir
+        self._line_rows = lru_cache(_REMEMBERED_LINES)(self._rows_of_line)
         self._vocabulary, self._rows, self._scales = _read_static_model(model_dir)
         self.model_id = "szqa" if model_dir == SHIPPED_MODEL else str(model_dir)
         self.fingerprint = _hash_files([model_dir / "model.safetensors", model_dir / "tokenizer.json"])
@@ -131,11 +137,17 @@ class StaticEmbedder:
         """Embed passages as (n, d) float32 rows of length 1, or 0 where no token of a text is known."""
         sums = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for total, text in zip(sums, texts, strict=True):
-            tokens = tokenise_for_embedding(self._segmenter, text)
-            known = [self._vocabulary[token] for token in tokens if token in self._vocabulary]
-            # Row by row, whatever stands beside it: a text has the same vector in every batch.
-            np.matmul(self._scales[known], self._rows[known].astype(np.float32), out=total)
+            # No token crosses a line, and lines come again: titles and headings stand above many passages.
+            known = sorted(set().union(*map(self._line_rows, text.split("\n"))))
+            # Text by text, whatever stands beside it: a text has the same vector in every batch.
+            rows = self._rows.take(known, axis=0)
+            np.matmul(self._scales.take(known), rows.astype(np.float32), out=total)
         return _unit_rows(sums)
+
+    def _rows_of_line(self, line: str) -> frozenset[int]:
+        """Rows of the known tokens of a line."""
+        tokens = tokenise_for_embedding(self._segmenter, line)
+        return frozenset(row for row in map(self._vocabulary.get, tokens) if row is not None)
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """Embed a question as a (d,) float32 vector of length 1, or 0 where no token of it is known."""

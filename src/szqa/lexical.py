@@ -79,7 +79,7 @@ def passage_terms(passages: Sequence[Passage], segmenter: Segmenter) -> PassageT
 def _rows(texts: Sequence[str], segmenter: Segmenter) -> Rows:
     """``index_terms`` of texts, by their keys."""
     words = [segmenter.words(text) for text in texts]
-    word_keys = np.array([_word_key(word) for part in words for word in part], dtype=np.uint64)
+    word_keys = np.array([key for part in words for key in map(_word_key, part)], dtype=np.uint64)
     word_rows = np.repeat(np.arange(len(texts)), [len(part) for part in words])
     # Between two texts stands a character that is in no bigram.
     folded = fold("\n".join(texts))

@@ -13,10 +13,10 @@ import re
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from importlib.metadata import version
-from itertools import pairwise
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jieba import Tokenizer
     from jieba.posseg import POSTokenizer
 
-__all__ = ["Segmenter", "Token", "character_bigrams", "fold", "split_sentences"]
+__all__ = ["Segmenter", "Token", "character_bigrams", "fold", "letter_runs", "split_sentences"]
 
 # CJK Unified Ideographs, extension A, compatibility ideographs, extension B (Unicode 16.0, Blocks.txt).
 _HAN_RANGES = ((0x4E00, 0xA000), (0x3400, 0x4DC0), (0xF900, 0xFB00), (0x20000, 0x2A6E0))
@@ -35,6 +35,8 @@ _HAN_RANGES = ((0x4E00, 0xA000), (0x3400, 0x4DC0), (0xF900, 0xFB00), (0x20000, 0
 # A sentence ends behind 。！？!?… and the closing quotes and brackets that follow them, or at a line's end. A
 # semicolon joins the parts of an enumeration, so it ends none; neither does an ASCII dot (3.14, U.S.).
 _SENTENCE = re.compile(r"[^。！？!?…\n]*(?:[。！？!?…]+[”’」』）)】》\"']*|\n|$)")
+# Letters, digits and Han characters: what ``str.isalnum`` is true of.
+_LETTERS = re.compile(r"[^\W_]+")
 
 # Lines whose words are kept at hand.
 _REMEMBERED_LINES = 2048
@@ -172,16 +174,21 @@ class Segmenter:
         return [word for line in fold(text).split("\n") for word in self._line_words(line)]
 
     def _cut_line(self, line: str) -> tuple[str, ...]:
-        return tuple(word for word in self._cutter.cut_for_search(line) if any(map(str.isalnum, word)))
+        words = self._cutter.cut_for_search(line)
+        return tuple([word for word in words if word.isalnum() or any(map(str.isalnum, word))])
 
 
 def character_bigrams(text: str) -> list[str]:
     """Pairs of neighbouring letters, digits or Han characters of the folded text."""
-    folded = fold(text)
-    return [first + second for first, second in pairwise(folded) if first.isalnum() and second.isalnum()]
+    return [bigram for run in letter_runs(text) for bigram in map(add, run, run[1:])]
 
 
-def _place(words: Iterator[str]) -> Iterator[Token]:
+def letter_runs(text: str) -> list[str]:
+    """Runs of letters, digits and Han characters of the folded text."""
+    return _LETTERS.findall(fold(text))
+
+
+def _place(words: Iterable[str]) -> Iterator[Token]:
     position = 0
     for word in words:
         yield Token(word, position, position + len(word))
