@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property
 from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from szqa.errors import ConfigurationError
-from szqa.text import Segmenter, letter_runs
+from szqa.text import Segmenter, letter_codes, letter_runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +36,9 @@ SHIPPED_MODEL = Path(__file__).parent / "models" / "embedder"
 
 _BIGRAM_MARK = "#"
 
-# Lines whose tokens are kept at hand.
-_REMEMBERED_LINES = 512
+# From so many texts on they are embedded together; making the tables for it costs more than a question.
+_MANY = 16
+_CODE_POINT_BITS = np.uint64(21)
 
 
 class Embedder(Protocol):
@@ -91,6 +92,19 @@ def tokenise_for_embedding(segmenter: Segmenter, text: str) -> list[str]:
     return list(dict.fromkeys((*segmenter.words(text), *"".join(runs), *bigrams)))
 
 
+class _Codes:
+    """Rows by numbers; finds those of many numbers at once."""
+
+    def __init__(self, rows: dict[int, int]) -> None:
+        self._keys = np.array(sorted(rows) or [0], dtype=np.uint64)
+        self._rows = np.array([rows.get(int(key), -1) for key in self._keys], dtype=np.int64)
+
+    def find(self, codes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The row of each number, -1 where there is none."""
+        at = np.minimum(np.searchsorted(self._keys, codes), len(self._keys) - 1)
+        return np.where(self._keys[at] == codes, self._rows[at], -1)
+
+
 class StaticEmbedder:
     """A static token embedding: the sum of a text's token vectors, made a unit vector.
 
@@ -123,7 +137,6 @@ class StaticEmbedder:
 
     def _read(self) -> None:
         model_dir = self._model_dir
-        self._line_rows = lru_cache(_REMEMBERED_LINES)(self._rows_of_line)
         self._vocabulary, self._rows, self._scales = _read_static_model(model_dir)
         self.model_id = "szqa" if model_dir == SHIPPED_MODEL else str(model_dir)
         self.fingerprint = _hash_files([model_dir / "model.safetensors", model_dir / "tokenizer.json"])
@@ -136,18 +149,45 @@ class StaticEmbedder:
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed passages as (n, d) float32 rows of length 1, or 0 where no token of a text is known."""
         sums = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for total, text in zip(sums, texts, strict=True):
-            # No token crosses a line, and lines come again: titles and headings stand above many passages.
-            known = sorted(set().union(*map(self._line_rows, text.split("\n"))))
+        few = len(texts) < _MANY
+        known_of = [self._known_rows(text) for text in texts] if few else self._known_rows_of_many(texts)
+        for total, known in zip(sums, known_of, strict=True):
             # Text by text, whatever stands beside it: a text has the same vector in every batch.
             rows = self._rows.take(known, axis=0)
             np.matmul(self._scales.take(known), rows.astype(np.float32), out=total)
         return _unit_rows(sums)
 
-    def _rows_of_line(self, line: str) -> frozenset[int]:
-        """Rows of the known tokens of a line."""
-        tokens = tokenise_for_embedding(self._segmenter, line)
-        return frozenset(row for row in map(self._vocabulary.get, tokens) if row is not None)
+    def _known_rows(self, text: str) -> NDArray[np.int64]:
+        """Rows of the known tokens of a text, ascending."""
+        tokens = tokenise_for_embedding(self._segmenter, text)
+        return np.array(sorted(row for row in map(self._vocabulary.get, tokens) if row is not None), dtype=np.int64)
+
+    def _known_rows_of_many(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """``_known_rows`` of many texts: characters and bigrams are looked up all at once."""
+        words = [list(map(self._vocabulary.get, self._segmenter.words(text))) for text in texts]
+        word_rows = np.array([-1 if row is None else row for part in words for row in part], dtype=np.int64)
+        text_of_word = np.repeat(np.arange(len(texts)), [len(part) for part in words])
+        text_of, codes, followed = letter_codes(texts)
+        pairs = np.flatnonzero(followed)
+        letters, bigrams = self._letters
+        rows = np.concatenate(
+            [word_rows, letters.find(codes), bigrams.find(codes[pairs] << _CODE_POINT_BITS | codes[pairs + 1])]
+        )
+        places = np.concatenate([text_of_word, text_of, text_of[pairs]]) << 32 | rows
+        found = np.unique(places[rows >= 0])
+        parts = np.split(found & 0xFFFFFFFF, np.searchsorted(found >> 32, np.arange(1, len(texts))))
+        return list(parts)
+
+    @cached_property
+    def _letters(self) -> tuple[_Codes, _Codes]:
+        """Rows of single characters by code point, and of bigrams by the code points of both."""
+        single = {ord(token): row for token, row in self._vocabulary.items() if len(token) == 1}
+        double = {
+            ord(token[1]) << int(_CODE_POINT_BITS) | ord(token[2]): row
+            for token, row in self._vocabulary.items()
+            if len(token) == 3 and token[0] == _BIGRAM_MARK
+        }
+        return _Codes(single), _Codes(double)
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """Embed a question as a (d,) float32 vector of length 1, or 0 where no token of it is known."""

@@ -21,7 +21,7 @@ from szqa.bm25 import Field, FieldBuilder, Rows
 from szqa.datatypes import Passage
 from szqa.errors import IndexFormatError
 from szqa.series import TitleSeries
-from szqa.text import Segmenter, character_bigrams, fold
+from szqa.text import Segmenter, character_bigrams, letter_codes
 
 __all__ = ["TITLE_WEIGHT", "LexicalBuilder", "LexicalIndex", "PassageTerms", "above", "index_terms", "passage_terms"]
 
@@ -81,15 +81,12 @@ def _rows(texts: Sequence[str], segmenter: Segmenter) -> Rows:
     words = [segmenter.words(text) for text in texts]
     word_keys = np.array([key for part in words for key in map(_word_key, part)], dtype=np.uint64)
     word_rows = np.repeat(np.arange(len(texts)), [len(part) for part in words])
-    # Between two texts stands a character that is in no bigram.
-    folded = fold("\n".join(texts))
-    codes = np.frombuffer(folded.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
-    letters = np.fromiter(map(str.isalnum, folded), dtype=bool, count=len(folded))
-    at = np.flatnonzero(letters[:-1] & letters[1:])
+    letter_rows, codes, followed = letter_codes(texts)
+    at = np.flatnonzero(followed)
     bigram_keys = np.uint64(_BIGRAM_BIT) | codes[at] << np.uint64(_CODE_POINT_BITS) | codes[at + 1]
-    ends = np.cumsum([len(text) + 1 for text in texts])
-    bigram_rows = np.searchsorted(ends, at, side="right")
-    return Rows.of(np.concatenate([word_rows, bigram_rows]), np.concatenate([word_keys, bigram_keys]), size=len(texts))
+    return Rows.of(
+        np.concatenate([word_rows, letter_rows[at]]), np.concatenate([word_keys, bigram_keys]), size=len(texts)
+    )
 
 
 def _keys(segmenter: Segmenter, text: str) -> list[int]:

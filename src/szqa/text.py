@@ -13,12 +13,15 @@ import re
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from importlib.metadata import version
 from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from szqa.cutter import Cutter, Table, cached_table
 from szqa.errors import ConfigurationError
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from jieba import Tokenizer
     from jieba.posseg import POSTokenizer
 
-__all__ = ["Segmenter", "Token", "character_bigrams", "fold", "letter_runs", "split_sentences"]
+__all__ = ["Segmenter", "Token", "character_bigrams", "fold", "letter_codes", "letter_runs", "split_sentences"]
 
 # CJK Unified Ideographs, extension A, compatibility ideographs, extension B (Unicode 16.0, Blocks.txt).
 _HAN_RANGES = ((0x4E00, 0xA000), (0x3400, 0x4DC0), (0xF900, 0xFB00), (0x20000, 0x2A6E0))
@@ -186,6 +189,20 @@ def character_bigrams(text: str) -> list[str]:
 def letter_runs(text: str) -> list[str]:
     """Runs of letters, digits and Han characters of the folded text."""
     return _LETTERS.findall(fold(text))
+
+
+def letter_codes(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.bool_]]:
+    """The letters, digits and Han characters of folded texts, as arrays.
+
+    Returns:
+        For each of them the number of its text, its code point, and whether the next one follows it immediately.
+    """
+    folded = fold("\n".join(texts))  # between two texts stands a character that is no letter
+    letters = np.fromiter(map(str.isalnum, folded), dtype=bool, count=len(folded))
+    at = np.flatnonzero(letters)
+    codes = np.frombuffer(folded.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)[at].astype(np.uint64)
+    ends = np.cumsum([len(text) + 1 for text in texts])
+    return np.searchsorted(ends, at, side="right"), codes, np.diff(at, append=-1) == 1
 
 
 def _place(words: Iterable[str]) -> Iterator[Token]:
