@@ -6,6 +6,7 @@ It knows nothing of texts or models: a vector is known by its row number, the or
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -26,9 +27,9 @@ Vectors = NDArray[np.float32]
 _VECTORS: Final = "vectors.faiss"
 _ABOUT: Final = "store.json"
 
-# From here on a search of all rows takes longer than the rest of an answer: 16 ms of two cores for 25,000 rows, 30 ms
-# for 100,000, where clusters take 0.2 ms.
-_CLUSTERED_ROWS: Final = 50_000
+# From here on a search of all rows takes longer than the rest of an answer: one thread needs 1.6 ms for 25,000 rows of
+# 192 numbers, and the time grows with the rows; clusters take 0.2 ms for 200,000.
+_CLUSTERED_ROWS: Final = 200_000
 # Rows that FAISS wants for each cluster it learns (Clustering.min_points_per_centroid).
 _ROWS_A_LIST: Final = 39
 # Rows whose neighbours are compared, and the share of them to be found; the bound is 0.95.
@@ -139,6 +140,8 @@ class FaissStore:
 
         path = folder / _VECTORS
         try:
+            # One question at a time: waking threads for it costs several times what they save (12 ms, not 1.6).
+            faiss.omp_set_num_threads(1)
             kind = str(json.loads((folder / _ABOUT).read_text("utf-8"))["kind"])
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if kind == "faiss-flat" else faiss.IO_FLAG_MMAP)
         except (RuntimeError, OSError, ValueError, KeyError, TypeError) as error:
@@ -154,6 +157,7 @@ def _clustered(flat: faiss.IndexFlat) -> tuple[faiss.IndexIVFFlat, str]:
     """The rows of a flat index in clusters, and what to call it with the recall@10 measured against the flat one."""
     import faiss
 
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
     vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
     lists = max(1, min(round(4 * flat.ntotal**0.5), flat.ntotal // _ROWS_A_LIST))
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(flat.d), flat.d, lists, faiss.METRIC_INNER_PRODUCT)
