@@ -25,7 +25,7 @@ index: .venv/.installed
 	@$(BIN)/szqa build
 
 clean:
-	rm -rf .venv index/manifest.json index/generation-*
+	rm -rf .venv index/manifest.json index/manifest.json.* index/generation-*
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -23,6 +23,7 @@ from szqa.errors import ConfigurationError
 from szqa.text import Segmenter
 
 SEGMENTER = Segmenter()
+SHIPPED = StaticEmbedder(SEGMENTER)
 TEXTS = ["苏州有多少家规上工业企业？", "規模以上工業總產值突破4.7萬億元。", "The GDP of Suzhou, 2025", "🙂🙂", ""]
 
 
@@ -85,6 +86,15 @@ def test_shipped_model_gives_unit_rows_and_zero_where_nothing_is_known() -> None
     assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 1, 1, 0, 0], abs=1e-5)
     assert embedder.embed_passages([]).shape == (0, embedder.dimension)
     assert np.array_equal(embedder.embed_query(TEXTS[0]), rows[0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=4))
+def test_many_texts_are_embedded_as_each_by_itself(texts: list[str]) -> None:
+    many = [*TEXTS, *texts, "苏州\n工业园区#1\nＡＩ", "a_b c#d 苏_州"] * 4
+    assert len(many) >= 16
+    rows = SHIPPED.embed_passages(many)
+    assert all(np.array_equal(row, SHIPPED.embed_query(text)) for row, text in zip(rows, many, strict=True))
 
 
 def test_shipped_model_prefers_what_is_meant() -> None:

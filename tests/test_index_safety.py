@@ -1,5 +1,6 @@
 """Nothing halves an index: no kill, no full disk, no second build; and nobody reads two builds at once."""
 
+import gc
 import os
 import random
 import resource
@@ -164,6 +165,7 @@ def _small_disk(size_kib: int) -> Iterator[Path]:
         yield place
     finally:
         if mounted:
+            gc.collect()  # an index that was loaded from there maps its files
             subprocess.run(["umount", str(place)], check=True)
         place.rmdir()
 

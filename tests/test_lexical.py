@@ -8,7 +8,7 @@ import pytest
 
 from szqa.datatypes import Passage
 from szqa.errors import IndexFormatError
-from szqa.lexical import TITLE_WEIGHT, LexicalIndex, index_terms
+from szqa.lexical import TITLE_WEIGHT, LexicalBuilder, LexicalIndex, index_terms, passage_terms
 from szqa.text import Segmenter
 
 
@@ -67,21 +67,53 @@ def test_matched_words(passages: list[Passage], segmenter: Segmenter) -> None:
     assert index.matched_words("海南的失业率是多少", passages[2]) == ("海南", "失业", "失业率")
 
 
-def test_save_and_load(passages: list[Passage], segmenter: Segmenter, tmp_path: Path) -> None:
+def test_written_in_parts_it_scores_alike(passages: list[Passage], segmenter: Segmenter, tmp_path: Path) -> None:
     index = LexicalIndex.build(passages, segmenter)
-    index.save(tmp_path)
+    builder = LexicalBuilder(tmp_path, tmp_path, segmenter)
+    builder.add(passage_terms(passages[:3], segmenter))
+    builder.add(passage_terms(passages[3:], segmenter))
+    builder.finish()
     loaded = LexicalIndex.load(tmp_path, segmenter, size=4)
     np.testing.assert_array_equal(loaded.scores("苏州智能工厂"), index.scores("苏州智能工厂"))
     with pytest.raises(IndexFormatError, match="5"):
         LexicalIndex.load(tmp_path, segmenter, size=5)
 
 
+def test_terms_read_back_are_those_that_were_added(
+    passages: list[Passage], segmenter: Segmenter, tmp_path: Path
+) -> None:
+    added = passage_terms(passages, segmenter)
+    read = LexicalIndex.build(passages, segmenter).read_terms(added.titles, tmp_path)
+    for rows, expected in ((read.body, added.body), (read.title, added.title)):
+        assert rows.keys.tolist() == expected.keys.tolist()
+        assert rows.counts.tolist() == expected.counts.tolist()
+        assert rows.sizes.tolist() == expected.sizes.tolist()
+        assert rows.lengths.tolist() == np.maximum(expected.lengths, 1).tolist()
+
+
+@pytest.mark.parametrize("name", ["body/keys.npy", "title/rows.npy", "series/shares.npy"])
+def test_missing_and_damaged_files_are_index_format_errors(
+    passages: list[Passage], segmenter: Segmenter, tmp_path: Path, name: str
+) -> None:
+    builder = LexicalBuilder(tmp_path, tmp_path, segmenter)
+    builder.add(passage_terms(passages, segmenter))
+    builder.finish()
+    (tmp_path / name).write_bytes(b"not an array")
+    with pytest.raises(IndexFormatError, match="szqa build"):
+        LexicalIndex.load(tmp_path, segmenter, size=4)
+    np.save(tmp_path / name, np.zeros(3, dtype=np.int8))
+    with pytest.raises(IndexFormatError, match="int8"):
+        LexicalIndex.load(tmp_path, segmenter, size=4)
+    (tmp_path / name).unlink()
+    with pytest.raises(IndexFormatError, match="szqa build"):
+        LexicalIndex.load(tmp_path, segmenter, size=4)
+
+
 def test_what_tells_sister_titles_apart_counts(segmenter: Segmenter) -> None:
     names = ("云南", "海南", "湖南")
     sisters = [_passage("城镇调查失业率为5.1%。", n, title=f"{name}省政府工作报告") for n, name in enumerate(names)]
     index = LexicalIndex.build([*sisters, _passage("失业率的定义：海南。", 3, title="名词解释")], segmenter)
-    terms = index_terms(segmenter, "海南的失业率是多少")
-    coverage = index.series.coverage(terms)
+    coverage = index.series.coverage(passage_terms([_passage("海南的失业率是多少", 0)], segmenter).body.keys.tolist())
     assert coverage[1] > 0.3
     assert coverage[[0, 2, 3]].tolist() == [0, 0, 0]
     scores = index.scores("海南的失业率是多少")
@@ -90,4 +122,4 @@ def test_what_tells_sister_titles_apart_counts(segmenter: Segmenter) -> None:
 
 def test_unrelated_titles_are_no_series(segmenter: Segmenter) -> None:
     index = LexicalIndex.build([_passage("有湖。", 0, title="无锡"), _passage("有海。", 1, title="海南")], segmenter)
-    assert index.series.shares == ({}, {})
+    assert len(index.series.keys) == 0

@@ -1,5 +1,6 @@
 """Every vector store answers as brute force does."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,34 @@ def vectors() -> NDArray[np.float32]:
     return rows
 
 
-@pytest.fixture(params=sorted(STORES))
-def store(request: pytest.FixtureRequest, vectors: NDArray[np.float32]) -> VectorStore:
-    made = store_class(request.param)(8)
+def _flat(vectors: NDArray[np.float32], folder: Path) -> VectorStore:
+    made = store_class("faiss")(vectors.shape[1])
     made.add(vectors[:30])
     made.add(vectors[30:])
     return made
+
+
+def _flat_mapped(vectors: NDArray[np.float32], folder: Path) -> VectorStore:
+    _flat(vectors, folder).save(folder)
+    return store_class("faiss").load(folder)
+
+
+def _clustered(vectors: NDArray[np.float32], folder: Path) -> VectorStore:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("szqa.store._CLUSTERED_ROWS", len(vectors))
+        return _flat_mapped(vectors, folder)
+
+
+KINDS = {"faiss flat": _flat, "faiss flat, mapped": _flat_mapped, "faiss ivf": _clustered}
+
+
+def test_every_store_has_its_kinds_tested() -> None:
+    assert {name.split()[0] for name in KINDS} == set(STORES)
+
+
+@pytest.fixture(params=sorted(KINDS))
+def store(request: pytest.FixtureRequest, vectors: NDArray[np.float32], tmp_path: Path) -> VectorStore:
+    return KINDS[request.param](vectors, tmp_path / "made")
 
 
 def test_search_equals_brute_force(store: VectorStore, vectors: NDArray[np.float32]) -> None:
@@ -51,9 +74,32 @@ def test_save_and_load(store: VectorStore, vectors: NDArray[np.float32], tmp_pat
     assert loaded.search(vectors[3], 5)[1].tolist() == store.search(vectors[3], 5)[1].tolist()
 
 
+def test_the_kind_goes_by_size_and_says_its_recall(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    centres = rng.standard_normal((40, 32))
+    rows = (centres[rng.integers(0, 40, 4000)] + 0.7 * rng.standard_normal((4000, 32))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    assert _flat_mapped(rows, tmp_path / "flat").kind == "faiss-flat"
+    store = _clustered(rows, tmp_path / "ivf")
+    named = re.fullmatch(r"faiss-ivf102, nprobe (\d+), recall@10 ([01]\.\d{3})", store.kind)
+    assert named
+    assert float(named[2]) >= 0.95
+    found = [set(store.search(query, 10)[1].tolist()) for query in rows[::40]]
+    exact = [set(np.argsort(-(rows @ query))[:10].tolist()) for query in rows[::40]]
+    assert np.mean([len(one & other) / 10 for one, other in zip(found, exact, strict=True)]) >= 0.95
+    np.testing.assert_array_equal(store.vectors(np.array([3999, 0, 7])), rows[[3999, 0, 7]])
+    store.save(tmp_path / "again")
+    assert store_class("faiss").load(tmp_path / "again").kind == store.kind
+
+
 def test_wrong_shape_is_refused(store: VectorStore) -> None:
     with pytest.raises(ValueError, match=r"\(n, 8\)"):
         store.add(np.zeros((2, 9), dtype=np.float32))
+
+
+def test_a_mapped_store_takes_no_more(vectors: NDArray[np.float32], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="mapped"):
+        _flat_mapped(vectors, tmp_path).add(vectors)
 
 
 def test_empty_store_finds_nothing() -> None:
@@ -61,11 +107,11 @@ def test_empty_store_finds_nothing() -> None:
 
 
 def test_damaged_file_is_an_index_format_error(store: VectorStore, tmp_path: Path) -> None:
-    store.save(tmp_path)
-    for path in tmp_path.iterdir():
+    store.save(tmp_path / "damaged")
+    for path in (tmp_path / "damaged").iterdir():
         path.write_bytes(b"not an index")
     with pytest.raises(IndexFormatError, match="szqa build"):
-        type(store).load(tmp_path)
+        type(store).load(tmp_path / "damaged")
 
 
 def test_unknown_store_lists_those_there_are() -> None:

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -23,7 +23,9 @@ from szqa.errors import ConfigurationError, QuestionError, SzqaError
 
 if TYPE_CHECKING:
     from szqa.assistant import Assistant
-    from szqa.datatypes import Answer, Document
+    from szqa.building import Maker
+    from szqa.datatypes import Answer
+    from szqa.progress import ProgressBars
 
 __all__ = ["app", "main"]
 
@@ -79,6 +81,10 @@ def build(
     query_prefix: Annotated[str, typer.Option(help="提问前缀 (put before a question when embedding)")] = "",
     store: Annotated[str, typer.Option(help="向量库 (vector store)")] = "faiss",
     if_stale: Annotated[bool, typer.Option("--if-stale", help="仅在需要时重建 (only when stale)")] = False,
+    full: Annotated[bool, typer.Option("--full", help="不沿用旧索引，全部重读 (read every file again)")] = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="进程数，默认每核一个 (processes; one a core by default)")
+    ] = None,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="跳过并列出读不了的文件 (leave out unreadable files, list them)")
     ] = False,
@@ -87,57 +93,43 @@ def build(
         float, typer.Option(min=0, help="等待另一个构建的秒数，0 为不等 (seconds to wait for another build)")
     ] = 600,
 ) -> None:
-    """读取语料，建立索引 (read the corpus and build the index)."""
-    from szqa.corpus import Limits, load_corpus
-    from szqa.generations import build_lock
-
-    _stay_offline(embedder)
-
-    def read_corpus() -> list[Document]:
-        limits = Limits(file_bytes=int(max_file_mb * 2**20))
-        return load_corpus(corpus, limits=limits, skip=_print_skipped if skip_unreadable else None)
-
-    with build_lock(index, wait_s=wait, waiting=lambda: _err.print(_WAITING.format(index=index, wait=wait))):
-        _build(
-            corpus,
-            index,
-            read_corpus=read_corpus,
-            embedder=embedder,
-            query_prefix=query_prefix,
-            store=store,
-            if_stale=if_stale,
-        )
-
-
-def _build(
-    corpus: Path,
-    index: Path,
-    *,
-    read_corpus: Callable[[], list[Document]],
-    embedder: str | None,
-    query_prefix: str,
-    store: str,
-    if_stale: bool,
-) -> None:
-    from szqa.corpus import user_dictionary
+    """读取语料，建立索引；只重读有改动的文件 (build the index; reads only files that changed)."""
+    from szqa.building import Maker
+    from szqa.chunker import ChunkerSettings
+    from szqa.corpus import Limits, user_dictionary
     from szqa.embedder import load_embedder
-    from szqa.index import Index, hash_sources, stale_reasons
+    from szqa.generations import build_lock
+    from szqa.index import stale_reasons
     from szqa.text import Segmenter
 
+    _stay_offline(embedder)
     segmenter = Segmenter(user_dictionary(corpus))
     model = load_embedder(embedder, segmenter, query_prefix=query_prefix)
-    if if_stale:
-        reasons = stale_reasons(index, corpus, embedder=model, segmenter=segmenter)
-        if not reasons:
-            _err.print(f"索引 {index} 已是最新 (up to date)")
-            return
-        _err.print("重建索引 (building the index): " + "；".join(reasons[:3]))
-    documents = read_corpus()
-    sources = hash_sources(corpus)
+    limits = Limits(file_bytes=int(max_file_mb * 2**20))
+    maker = Maker(corpus, model, segmenter, ChunkerSettings(), limits)
+    with build_lock(index, wait_s=wait, waiting=lambda: _err.print(_WAITING.format(index=index, wait=wait))):
+        if if_stale:
+            reasons = stale_reasons(index, corpus, embedder=model, segmenter=segmenter)
+            if not reasons:
+                _err.print(f"索引 {index} 已是最新 (up to date)")
+                return
+            _err.print("重建索引 (building the index): " + "；".join(reasons[:3]))
+        _build(maker, index, store=store, processes=processes or _cores(), full=full, skip=skip_unreadable)
+
+
+def _build(maker: Maker, index: Path, *, store: str, processes: int, full: bool, skip: bool) -> None:
+    from szqa.building import build_index
+
+    skipped = _print_skipped if skip else None
     with _progress() as progress:
-        built = Index.build(documents, embedder=model, segmenter=segmenter, store_name=store, progress=progress)
-    manifest = built.save(index, sources=sources)
-    _err.print(f"索引 {index}: {manifest.documents} 篇文档 (documents), {manifest.passages} 条段落 (passages)")
+        built = build_index(
+            maker, index, store_name=store, processes=processes, full=full, skip=skipped, progress=progress
+        )
+    manifest = built.manifest
+    _err.print(
+        f"索引 {index}: {manifest.documents} 篇文档 (documents), {manifest.passages} 条段落 (passages); "
+        f"读取 {built.read} 篇 (read), 沿用 {built.kept} 篇 (unchanged)"
+    )
 
 
 def _print_skipped(problem: str) -> None:
@@ -452,6 +444,12 @@ def _stay_offline(embedder: str | None) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    # Python 3.13 has os.process_cpu_count; macOS has no affinity.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _load(index: Path, *, reader: str | None = None, threshold: float | None = None, top_k: int = 5) -> Assistant:
     from szqa.assistant import Assistant
 
@@ -480,28 +478,10 @@ def _read_questions(batch: Path) -> list[str]:
     return [line for line in content.splitlines() if line.strip()]
 
 
-class _RichProgress:
-    """Progress bars on standard error, one a stage."""
+def _progress() -> ProgressBars:
+    from szqa.progress import ProgressBars
 
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bars = Progress(*columns, console=_err)
-
-    def __enter__(self) -> _RichProgress:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def __call__(self, items: Sequence[_Item], label: str) -> Iterable[_Item]:
-        return self._bars.track(items, description=label)
-
-
-def _progress() -> _RichProgress:
-    return _RichProgress()
+    return ProgressBars(_err)
 
 
 def _print_json(value: object) -> None:

@@ -35,9 +35,14 @@ __all__ = [
     "LOADERS",
     "USER_DICTIONARY_NAME",
     "Limits",
+    "check_files",
+    "document_id",
+    "find_files",
     "find_sources",
     "load_corpus",
     "load_document",
+    "nothing_in",
+    "report_problems",
     "source_name",
     "user_dictionary",
 ]
@@ -74,7 +79,7 @@ def find_sources(folder: Path) -> list[Path]:
     Raises:
         CorpusError: there is no such folder.
     """
-    paths, _ = _walk(folder)
+    paths, _ = find_files(folder)
     return [path for path in paths if path.is_file() and _stays_inside(path, folder)]
 
 
@@ -91,31 +96,46 @@ def load_corpus(
     Raises:
         CorpusError: there is no such folder, it holds no source, or some of them cannot be read; lists them all.
     """
-    documents: dict[str, Document] = {}
-    paths, problems = _walk(folder)
+    documents = []
+    paths, problems = find_files(folder)
+    paths, twins = check_files(paths, folder)
+    problems += twins
     with Isolation(limits or Limits()) as isolation:
         for path in paths:
             try:
-                document = load_document(path, root=folder, limits=limits, isolation=isolation)
+                documents.append(load_document(path, root=folder, limits=limits, isolation=isolation))
             except CorpusError as error:
                 problems += error.problems
-                continue
-            if document.id in documents:
-                problems.append(
-                    f"{document.source}: 与另一文件同名，请改名 (another file has the same name, rename one)"
-                )
-                continue
-            documents[document.id] = document
-    if problems:
-        if skip is None:
-            raise CorpusError(problems)
+    report_problems(problems, skip)
+    if not documents:
+        raise CorpusError([nothing_in(folder)])
+    return documents
+
+
+def report_problems(problems: Sequence[str], skip: Callable[[str], None] | None) -> None:
+    """Hand problems to ``skip``; without it one is one too many, and all are raised as a ``CorpusError``."""
+    if skip is not None:
         for problem in problems:
             skip(problem)
-    if not documents:
-        raise CorpusError(
-            [f"{folder}: 文件夹中没有文档，请放入 {_kinds()} 文件 (no documents in this folder: add some files)"]
-        )
-    return list(documents.values())
+    elif problems:
+        raise CorpusError(problems)
+
+
+def nothing_in(folder: Path) -> str:
+    """What is wrong with a corpus that holds no document."""
+    return f"{folder}: 文件夹中没有文档，请放入 {_kinds()} 文件 (no documents in this folder: add some files)"
+
+
+def check_files(paths: Sequence[Path], folder: Path) -> tuple[list[Path], list[str]]:
+    """The files of a corpus without those that have another one's name, and what is wrong with these."""
+    kept: dict[str, Path] = {}
+    problems = []
+    for path in paths:
+        source = source_name(path, folder)
+        if source in kept:
+            problems.append(f"{source}: 与另一文件同名，请改名 (another file has the same name, rename one)")
+        kept.setdefault(source, path)
+    return list(kept.values()), problems
 
 
 def load_document(
@@ -152,12 +172,17 @@ def load_document(
         ) from error
     title = _LINE_ENDS.sub(" ", clean(content.title)).strip()
     return Document(
-        id=hashlib.sha256(source.encode()).hexdigest()[:12],
+        id=document_id(source),
         title=title or clean(path.stem),
         text=text,
         source=source,
         blocks=blocks,
     )
+
+
+def document_id(source: str) -> str:
+    """The id of the document whose ``source`` this is."""
+    return hashlib.sha256(source.encode()).hexdigest()[:12]
 
 
 def source_name(path: Path, root: Path) -> str:
@@ -202,8 +227,14 @@ def _kinds() -> str:
     return " ".join(LOADERS)
 
 
-def _walk(folder: Path) -> tuple[list[Path], list[str]]:
-    """Every visible file, and every symbolic link that is not known to lead to a folder inside; and what went wrong."""
+def find_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """Find every file that has to be a source or be complained of, in the order of their paths; and what went wrong.
+
+    These are the sources, and symbolic links that are not known to lead to a folder inside.
+
+    Raises:
+        CorpusError: there is no such folder.
+    """
     if not folder.is_dir():
         found = "不是文件夹 (not a folder)" if folder.exists() else "不存在 (does not exist)"
         raise CorpusError([f"{folder}: 语料文件夹{found}，请用 --corpus 指明 (name the corpus folder with --corpus)"])

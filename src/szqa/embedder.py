@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cached_property
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from szqa.errors import ConfigurationError
-from szqa.text import Segmenter, character_bigrams, fold
+from szqa.text import Segmenter, letter_codes, letter_runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +35,10 @@ SHIPPED_MODEL = Path(__file__).parent / "models" / "embedder"
 """Folder of the model that comes with the package, in sentence-transformers' own layout."""
 
 _BIGRAM_MARK = "#"
+
+# From so many texts on they are embedded together; making the tables for it costs more than a question.
+_MANY = 16
+_CODE_POINT_BITS = np.uint64(21)
 
 
 class Embedder(Protocol):
@@ -81,9 +87,22 @@ def tokenise_for_embedding(segmenter: Segmenter, text: str) -> list[str]:
     they differ from words of two characters), all folded: a word never seen in training still has vectors for its
     characters and bigrams. No token holds white space, so joined by spaces they survive a round trip.
     """
-    characters = (character for character in fold(text) if character.isalnum())
-    bigrams = (_BIGRAM_MARK + bigram for bigram in character_bigrams(text))
-    return list(dict.fromkeys((*segmenter.words(text), *characters, *bigrams)))
+    runs = letter_runs(text)
+    bigrams = map(_BIGRAM_MARK.__add__, (bigram for run in runs for bigram in map(add, run, run[1:])))
+    return list(dict.fromkeys((*segmenter.words(text), *"".join(runs), *bigrams)))
+
+
+class _Codes:
+    """Rows by numbers; finds those of many numbers at once."""
+
+    def __init__(self, rows: dict[int, int]) -> None:
+        self._keys = np.array(sorted(rows) or [0], dtype=np.uint64)
+        self._rows = np.array([rows.get(int(key), -1) for key in self._keys], dtype=np.int64)
+
+    def find(self, codes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The row of each number, -1 where there is none."""
+        at = np.minimum(np.searchsorted(self._keys, codes), len(self._keys) - 1)
+        return np.where(self._keys[at] == codes, self._rows[at], -1)
 
 
 class StaticEmbedder:
@@ -106,27 +125,73 @@ class StaticEmbedder:
 
     def __init__(self, segmenter: Segmenter, model_dir: Path = SHIPPED_MODEL) -> None:
         self._segmenter = segmenter
-        self._vocabulary, self._weights = _read_static_model(model_dir)
+        self._model_dir = model_dir
+        self._read()
+
+    def __getstate__(self) -> tuple[Segmenter, Path]:
+        return self._segmenter, self._model_dir
+
+    def __setstate__(self, state: tuple[Segmenter, Path]) -> None:
+        self._segmenter, self._model_dir = state
+        self._read()
+
+    def _read(self) -> None:
+        model_dir = self._model_dir
+        self._vocabulary, self._rows, self._scales = _read_static_model(model_dir)
         self.model_id = "szqa" if model_dir == SHIPPED_MODEL else str(model_dir)
         self.fingerprint = _hash_files([model_dir / "model.safetensors", model_dir / "tokenizer.json"])
 
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        return int(self._weights.shape[1])
+        return int(self._rows.shape[1])
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed passages as (n, d) float32 rows of length 1, or 0 where no token of a text is known."""
-        rows = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for row, text in zip(rows, texts, strict=True):
-            row[:] = self.embed_query(text)
-        return rows
+        sums = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        few = len(texts) < _MANY
+        known_of = [self._known_rows(text) for text in texts] if few else self._known_rows_of_many(texts)
+        for total, known in zip(sums, known_of, strict=True):
+            # Text by text, whatever stands beside it: a text has the same vector in every batch.
+            rows = self._rows.take(known, axis=0)
+            np.matmul(self._scales.take(known), rows.astype(np.float32), out=total)
+        return _unit_rows(sums)
+
+    def _known_rows(self, text: str) -> NDArray[np.int64]:
+        """Rows of the known tokens of a text, ascending."""
+        tokens = tokenise_for_embedding(self._segmenter, text)
+        return np.array(sorted(row for row in map(self._vocabulary.get, tokens) if row is not None), dtype=np.int64)
+
+    def _known_rows_of_many(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """``_known_rows`` of many texts: characters and bigrams are looked up all at once."""
+        words = [list(map(self._vocabulary.get, self._segmenter.words(text))) for text in texts]
+        word_rows = np.array([-1 if row is None else row for part in words for row in part], dtype=np.int64)
+        text_of_word = np.repeat(np.arange(len(texts)), [len(part) for part in words])
+        text_of, codes, followed = letter_codes(texts)
+        pairs = np.flatnonzero(followed)
+        letters, bigrams = self._letters
+        rows = np.concatenate(
+            [word_rows, letters.find(codes), bigrams.find(codes[pairs] << _CODE_POINT_BITS | codes[pairs + 1])]
+        )
+        places = np.concatenate([text_of_word, text_of, text_of[pairs]]) << 32 | rows
+        found = np.unique(places[rows >= 0])
+        parts = np.split(found & 0xFFFFFFFF, np.searchsorted(found >> 32, np.arange(1, len(texts))))
+        return list(parts)
+
+    @cached_property
+    def _letters(self) -> tuple[_Codes, _Codes]:
+        """Rows of single characters by code point, and of bigrams by the code points of both."""
+        single = {ord(token): row for token, row in self._vocabulary.items() if len(token) == 1}
+        double = {
+            ord(token[1]) << int(_CODE_POINT_BITS) | ord(token[2]): row
+            for token, row in self._vocabulary.items()
+            if len(token) == 3 and token[0] == _BIGRAM_MARK
+        }
+        return _Codes(single), _Codes(double)
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """Embed a question as a (d,) float32 vector of length 1, or 0 where no token of it is known."""
-        tokens = tokenise_for_embedding(self._segmenter, text)
-        known = [self._vocabulary[token] for token in tokens if token in self._vocabulary]
-        vector: NDArray[np.float32] = _unit_rows(self._weights[known].sum(axis=0, keepdims=True))[0]
+        vector: NDArray[np.float32] = self.embed_passages([text])[0]
         return vector
 
 
@@ -202,25 +267,26 @@ def _unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)
 
 
-def _read_static_model(model_dir: Path) -> tuple[dict[str, int], NDArray[np.float32]]:
+def _read_static_model(model_dir: Path) -> tuple[dict[str, int], NDArray[np.int8], NDArray[np.float32]]:
+    """Token → row, the rows, and what each row is to be multiplied by."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         vocabulary = json.loads((model_dir / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
         tensors = load_file(model_dir / "model.safetensors")
-        weights = tensors["embeddings"].astype(np.float32) * tensors["weights"].astype(np.float32)[:, None]
+        rows, scales = tensors["embeddings"], tensors["weights"].astype(np.float32)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ConfigurationError(
             f"{model_dir}: 不是完整的静态向量模型，需要 tokenizer.json 和 model.safetensors；请重新安装 szqa "
             f"(not a complete static embedding model; install szqa again: {type(error).__name__}: {error})"
         ) from error
-    if not isinstance(vocabulary, dict) or len(vocabulary) != len(weights):
+    if not isinstance(vocabulary, dict) or not len(vocabulary) == len(rows) == len(scales):
         raise ConfigurationError(
-            f"{model_dir}: 词表有 {len(vocabulary)} 项，权重有 {len(weights)} 行；请重新安装 szqa "
-            f"(vocabulary has {len(vocabulary)} entries, weights have {len(weights)} rows; install szqa again)"
+            f"{model_dir}: 词表有 {len(vocabulary)} 项，权重有 {len(rows)} 行；请重新安装 szqa "
+            f"(vocabulary has {len(vocabulary)} entries, weights have {len(rows)} rows; install szqa again)"
         )
-    return vocabulary, weights
+    return vocabulary, rows, scales
 
 
 def _load_sentence_transformer(name: str) -> SentenceTransformer:

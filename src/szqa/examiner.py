@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -154,8 +153,8 @@ class Examiner:
 
     def _tag(self, folded: str) -> list[Token]:
         """Words with the part of speech that jieba's dictionary gives them, nine times as fast as in context."""
-        tags = _dictionary_tags()
-        return [token._replace(tag=tags.get(token.text, "")) for token in self._segmenter.cut(folded)]
+        tag = self._segmenter.dictionary_tag
+        return [token._replace(tag=tag(token.text)) for token in self._segmenter.cut(folded)]
 
 
 def _demands(
@@ -172,16 +171,6 @@ def _demands(
         elif token.tag in _NOUN_TAGS:
             nouns.append((token.text, *SYNONYMS.get(token.text, ())))
     return tuple(names), tuple(nouns)
-
-
-@cache
-def _dictionary_tags() -> dict[str, str]:
-    """Word → part of speech, from jieba's own dictionary."""
-    from jieba import Tokenizer
-
-    with Tokenizer().get_dict_file() as lines:
-        rows = (line.decode("utf-8").split() for line in lines)
-        return {fold(row[0]): row[2] for row in rows if len(row) == 3}
 
 
 def _rank_places(terms: Sequence[Term], folded: Sequence[str], titles: Sequence[str]) -> list[Place]:

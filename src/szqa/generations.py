@@ -26,7 +26,7 @@ from szqa.manifest import MANIFEST_NAME, Manifest
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["DEFAULT_WAIT_S", "LOCK_NAME", "Lease", "build_lock", "lease", "write_generation"]
+__all__ = ["DEFAULT_WAIT_S", "LOCK_NAME", "Lease", "build_lock", "lease", "remove_unused", "write_generation"]
 
 LOCK_NAME = ".build.lock"
 # Seconds that a build waits for another one.
@@ -149,6 +149,17 @@ def write_generation(folder: Path, fill: Callable[[Path], Manifest], *, wait_s: 
         _sync_one(folder)
         _remove_orphans(folder)
     return manifest
+
+
+def remove_unused(folder: Path, *, wait_s: float) -> None:
+    """Remove the generations that neither count nor are in use.
+
+    Raises:
+        IndexBusyError: a build did not end in time.
+        IndexWriteError: the folder cannot be written.
+    """
+    with build_lock(folder, wait_s=wait_s), _write_errors(folder):
+        _remove_orphans(folder)
 
 
 def _acquire(lock: FileLock, folder: Path, wait_s: float) -> None:

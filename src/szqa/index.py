@@ -7,32 +7,37 @@ step, so a build that is killed leaves the index of before whole. This module kn
 
 from __future__ import annotations
 
-import json
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
-from szqa.chunker import ChunkerSettings, chunk
+from szqa.batches import make_batch
+from szqa.chunker import ChunkerSettings
 from szqa.corpus import USER_DICTIONARY_NAME, find_sources, source_name
-from szqa.datatypes import Block, Document, Passage
+from szqa.datatypes import Document
 from szqa.embedder import Embedder
 from szqa.errors import IndexFormatError, IndexMissingError
 from szqa.generations import DEFAULT_WAIT_S, Lease, lease, write_generation
 from szqa.lexical import LexicalIndex
-from szqa.manifest import SCHEMA, Manifest, hash_file
+from szqa.manifest import SCHEMA, Manifest, hash_file, recipe
+from szqa.records import DocumentFile, PassageFile
 from szqa.store import VectorStore, store_class
 from szqa.text import Segmenter
+from szqa.writing import LEXICAL, STORE, IndexWriter
 
 __all__ = ["Index", "Progress", "hash_sources", "stale_reasons"]
 
 _Item = TypeVar("_Item")
 
-# Passages embedded at a time: bounds memory, and keeps a progress bar moving.
-_BATCH = 256
+# Characters of documents that are worked on at a time: bounds memory, and keeps a progress bar moving.
+_BATCH_CHARS: Final = 100_000
 # A source that is larger was skipped; it may be sparse and never end.
-_HASHED_BYTES = 1 << 30
+_HASHED_BYTES: Final = 1 << 30
 
 
 class Progress(Protocol):
@@ -46,11 +51,20 @@ def _silent(items: Sequence[_Item], label: str) -> Iterable[_Item]:
     return items
 
 
+class _Scratch:
+    """A folder for temporary files that goes with this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="szqa-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A corpus made searchable.
+    """A corpus made searchable; its files are mapped, and read when something in them is asked for.
 
     Attributes:
+        home: the folder with its files.
         documents: the source texts by id.
         passages: the units of retrieval.
         store: the passages' vectors.
@@ -59,12 +73,14 @@ class Index:
         segmenter: cuts questions as the passages were cut.
         settings: how documents were cut into passages.
         store_name: the store's name in ``STORES``.
-        manifest: what the index was made from and with; ``None`` while it is only in memory.
+        manifest: what the index was made from and with; ``None`` while it is not in its place.
+        scratch: keeps a home that is temporary.
         lease: keeps the files it was loaded from; ``None`` where it was not.
     """
 
-    documents: Mapping[str, Document]
-    passages: Sequence[Passage]
+    home: Path
+    documents: DocumentFile
+    passages: PassageFile
     store: VectorStore
     lexical: LexicalIndex
     embedder: Embedder
@@ -72,6 +88,7 @@ class Index:
     settings: ChunkerSettings
     store_name: str = "faiss"
     manifest: Manifest | None = None
+    scratch: object = None
     lease: Lease | None = None
 
     def __post_init__(self) -> None:
@@ -93,18 +110,53 @@ class Index:
         store_name: str = "faiss",
         progress: Progress = _silent,
     ) -> Index:
-        """Make an index in memory."""
+        """Make an index of documents in a temporary folder; ``save`` gives it a place."""
         settings = settings or ChunkerSettings()
-        passages = [
-            passage for document in progress(documents, "切分段落 chunk") for passage in chunk(document, settings)
-        ]
-        lexical = LexicalIndex.build(progress(passages, "分词索引 BM25"), segmenter)
+        scratch = _Scratch()
         store = store_class(store_name)(embedder.dimension)
-        batches = [passages[start : start + _BATCH] for start in range(0, len(passages), _BATCH)]
-        for batch in progress(batches, "计算向量 embed"):
-            store.add(embedder.embed_passages([embedding_text(passage) for passage in batch]))
-        by_id = {document.id: document for document in documents}
-        return cls(by_id, passages, store, lexical, embedder, segmenter, settings, store_name)
+        with IndexWriter(scratch.path, segmenter=segmenter, store=store) as writer:
+            for batch in _batches(progress(documents, "建立索引 index")):
+                writer.add(make_batch(batch, segmenter=segmenter, embedder=embedder, settings=settings))
+            writer.finish()
+        return cls.open(
+            scratch.path,
+            embedder=embedder,
+            segmenter=segmenter,
+            settings=settings,
+            store_name=store_name,
+            scratch=scratch,
+        )
+
+    @classmethod
+    def open(
+        cls,
+        home: Path,
+        *,
+        embedder: Embedder,
+        segmenter: Segmenter,
+        settings: ChunkerSettings,
+        store_name: str,
+        manifest: Manifest | None = None,
+        scratch: object = None,
+        held: Lease | None = None,
+    ) -> Index:
+        """Open the files that ``IndexWriter`` wrote; arguments as the attributes, ``held`` as ``lease``."""
+        documents = DocumentFile(home)
+        passages = PassageFile(home, documents)
+        return cls(
+            home,
+            documents,
+            passages,
+            store_class(store_name).load(home / STORE),
+            LexicalIndex.load(home / LEXICAL, segmenter, size=len(passages)),
+            embedder,
+            segmenter,
+            settings,
+            store_name,
+            manifest,
+            scratch,
+            held,
+        )
 
     def save(self, folder: Path, *, sources: Mapping[str, str], wait_s: float = DEFAULT_WAIT_S) -> Manifest:
         """Write the index into a folder, replacing the one that is there.
@@ -123,8 +175,12 @@ class Index:
         """
 
         def fill(home: Path) -> Manifest:
-            self._write_files(home)
-            return self._manifest(home, sources)
+            for path in self.home.iterdir():  # not the folder itself: a temporary one is private to its owner
+                if path.is_dir():
+                    shutil.copytree(path, home / path.name)
+                else:
+                    shutil.copyfile(path, home / path.name)
+            return self.describe(home, sources=sources)
 
         return write_generation(folder, fill, wait_s=wait_s)
 
@@ -141,7 +197,7 @@ class Index:
 
     @classmethod
     def load(cls, folder: Path, *, make_embedder: Callable[[Manifest, Segmenter], Embedder]) -> Index:
-        """Read an index and check it against its manifest.
+        """Open an index and check it against its manifest.
 
         Args:
             folder: where ``save`` wrote it.
@@ -160,35 +216,24 @@ class Index:
         _require("分词器 segmenter", segmenter.fingerprint, manifest.segmenter)
         embedder = make_embedder(manifest, segmenter)
         _require("向量模型 embedder", embedder.fingerprint, manifest.embedder_fingerprint)
-        documents = {document.id: document for document in map(_document, _lines(home / "documents.jsonl"))}
-        passages = [_passage(line, documents) for line in _lines(home / "passages.jsonl")]
-        return cls(
-            documents,
-            passages,
-            store_class(manifest.store).load(home / "store"),
-            LexicalIndex.load(home / "lexical", segmenter, size=len(passages)),
-            embedder,
-            segmenter,
-            ChunkerSettings(max_chars=manifest.max_chars),
-            manifest.store,
-            manifest,
-            held,
+        return cls.open(
+            home,
+            embedder=embedder,
+            segmenter=segmenter,
+            settings=ChunkerSettings(max_chars=manifest.max_chars),
+            store_name=manifest.store,
+            manifest=manifest,
+            held=held,
         )
 
-    def _write_files(self, home: Path) -> None:
-        _write_lines(home / "documents.jsonl", map(asdict, self.documents.values()))
-        _write_lines(home / "passages.jsonl", map(asdict, self.passages))
-        self.store.save(home / "store")
-        self.lexical.save(home / "lexical")
-        if self.segmenter.user_dictionary:
-            (home / USER_DICTIONARY_NAME).write_bytes(self.segmenter.user_dictionary)
-
-    def _manifest(self, home: Path, sources: Mapping[str, str]) -> Manifest:
+    def describe(self, home: Path, *, sources: Mapping[str, str]) -> Manifest:
+        """The manifest for this index with its files in ``home``."""
         files = sorted(path for path in home.rglob("*") if path.is_file())
         return Manifest(
             schema=SCHEMA,
             generation=home.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            recipe=recipe(),
             embedder=self.embedder.model_id,
             embedder_fingerprint=self.embedder.fingerprint,
             query_prefix=self.embedder.query_prefix,
@@ -205,9 +250,17 @@ class Index:
         )
 
 
-def embedding_text(passage: Passage) -> str:
-    """What is embedded for a passage: its document's title and its headings above its text."""
-    return "\n".join((passage.title, *passage.headings, passage.text))
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if characters >= _BATCH_CHARS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def hash_sources(corpus: Path) -> dict[str, str]:
@@ -250,6 +303,8 @@ def stale_reasons(folder: Path, corpus: Path, *, embedder: Embedder, segmenter: 
         reasons.append("分词器或 userdict.txt 已改动 (segmenter or userdict.txt changed)")
     if (manifest.embedder_fingerprint, manifest.query_prefix) != (embedder.fingerprint, embedder.query_prefix):
         reasons.append(f"向量模型不同 (another embedder): {manifest.embedder} → {embedder.model_id}")
+    if manifest.recipe != recipe():
+        reasons.append("szqa 读取文件或切分段落的代码已改动 (szqa reads or cuts files differently now)")
     if manifest.max_chars != ChunkerSettings().max_chars:
         reasons.append("段落长度设置已改动 (chunker settings changed)")
     return reasons
@@ -261,30 +316,3 @@ def _require(what: str, found: str, recorded: str) -> None:
             f"{what}: 现为 {found}，索引建立时为 {recorded}，请运行 szqa build "
             f"(differs from the one the index was made with; run: szqa build)"
         )
-
-
-def _write_lines(path: Path, rows: Iterable[object]) -> None:
-    with path.open("w", encoding="utf-8") as stream:
-        for row in rows:
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def _lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8") as stream:
-        yield from stream
-
-
-def _document(line: str) -> Document:
-    row = json.loads(line)
-    blocks = tuple(Block(**block) for block in row.pop("blocks"))
-    return Document(**row, blocks=blocks)
-
-
-def _passage(line: str, documents: Mapping[str, Document]) -> Passage:
-    row = json.loads(line)
-    passage = Passage(**{**row, "headings": tuple(row["headings"])})
-    if documents[passage.document_id].text[passage.start : passage.end] != passage.text:
-        raise IndexFormatError(
-            f"段落 {passage.id} 与原文不符，请运行 szqa build (passage differs from its document; run: szqa build)"
-        )
-    return passage

@@ -9,14 +9,21 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 
 from szqa.errors import IndexFormatError, IndexMissingError
 
-__all__ = ["MANIFEST_NAME", "SCHEMA", "Manifest", "hash_file"]
+__all__ = ["MANIFEST_NAME", "SCHEMA", "Manifest", "hash_file", "recipe"]
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST_NAME = "manifest.json"
+
+# Modules that what an index holds depends on, beside the models that have fingerprints of their own.
+_RECIPE = (
+    *("decoding.py", "formats.py", "layout.py", "corpus.py", "chunker.py"),
+    *("text.py", "cutter.py", "embedder.py", "lexical.py", "bm25.py", "series.py", "batches.py", "records.py"),
+)
 
 _REBUILD = "请运行 szqa build 重新建立 (rebuild it with: szqa build)"
 
@@ -27,6 +34,15 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+@cache
+def recipe() -> str:
+    """SHA-256 of the modules that make passages and index terms of files: another hash may mean other passages."""
+    digest = hashlib.sha256()
+    for name in _RECIPE:
+        digest.update(hash_file(Path(__file__).with_name(name)).encode())
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What an index was made from and with.
@@ -35,6 +51,7 @@ class Manifest:
         schema: version of the layout on disk.
         generation: name of the folder beside the manifest that holds the index's files.
         created: time of the build, ISO 8601, UTC.
+        recipe: hash of the code that makes passages and terms of files.
         embedder: the embedder's ``model_id``.
         embedder_fingerprint: hash of its weights.
         query_prefix: what is put before a question when it is embedded.
@@ -53,6 +70,7 @@ class Manifest:
     schema: int
     generation: str
     created: str
+    recipe: str
     embedder: str
     embedder_fingerprint: str
     query_prefix: str

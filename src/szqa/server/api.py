@@ -6,7 +6,6 @@ segments.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -205,7 +204,6 @@ def _add_documents(router: APIRouter, service: Service) -> None:
     from fastapi import HTTPException
 
     index = service.assistant.index
-    counts = Counter(passage.document_id for passage in index.passages)
 
     def document_out(document: Document) -> DocumentOut:
         return DocumentOut(
@@ -213,7 +211,7 @@ def _add_documents(router: APIRouter, service: Service) -> None:
             title=document.title,
             source=document.source,
             characters=len(document.text),
-            passages=counts[document.id],
+            passages=len(index.documents.passages_of(document.id)),
         )
 
     @router.get("/documents")
