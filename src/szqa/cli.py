@@ -201,12 +201,24 @@ def serve(
     feedback: Annotated[
         Path | None, typer.Option(help="收集反馈的 SQLite 文件 (SQLite file that collects feedback)")
     ] = None,
+    rate: Annotated[str, typer.Option(help="每个客户端的请求频率上限 (requests of one client)")] = "300/minute",
+    max_body: Annotated[int, typer.Option(help="请求体上限，字节 (largest request body, bytes)")] = 1_000_000,
+    max_waiting: Annotated[int, typer.Option(help="排队的问题上限 (questions that may wait)")] = 100,
+    max_connections: Annotated[int, typer.Option(help="连接数上限 (open connections)")] = 512,
+    patience: Annotated[float, typer.Option(help="等待慢客户端的秒数 (seconds a slow client is given)")] = 15.0,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="反向代理地址，可重复 (proxy whose X-Forwarded-For counts; repeatable)"),
+    ] = None,
 ) -> None:
     """启动聊天页面、API 与挂件 (serve the chat, the API and the widget)."""
     from szqa import server
 
     _stay_offline(None)
-    settings = server.ServerSettings(host=host, port=port, allow_origins=tuple(allow_origin or ()), feedback=feedback)
+    limits = server.Limits(rate, max_body, max_waiting, max_connections, patience, tuple(trusted_proxy or ()))
+    settings = server.ServerSettings(
+        host=host, port=port, allow_origins=tuple(allow_origin or ()), feedback=feedback, limits=limits
+    )
     server.serve(_load(index), settings, report=_err.print)
 
 

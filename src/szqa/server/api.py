@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 
 from szqa.assistant import MAX_QUESTION_CHARS
 from szqa.datatypes import Citation, Document, Hit
@@ -180,17 +181,18 @@ def api_router(service: Service) -> APIRouter:
     return router
 
 
-# Plain functions are run in a thread pool, so a question being answered holds nobody up but other questions.
+# Plain functions are run in a thread pool; a question waits for its turn outside of it, so that many that wait leave
+# threads for everything else.
 
 
 def _add_asking(router: APIRouter, service: Service) -> None:
-    problems: dict[int | str, dict[str, object]] = {422: {"model": ProblemOut}, 503: {"model": ProblemOut}}
+    problems: dict[int | str, dict[str, object]] = {status: {"model": ProblemOut} for status in (413, 422, 429, 503)}
 
     @router.post("/ask", responses=problems)
-    def ask(body: AskIn) -> AnswerOut:
+    async def ask(body: AskIn, request: Request) -> AnswerOut:
         """提问 (ask a question)."""
         turns = [Turn(turn.question, turn.answer) for turn in body.history]
-        return answer_out(service.ask(body.question, turns))
+        return answer_out(await service.ask_in_turn(body.question, turns, gone=request.is_disconnected))
 
     @router.post("/feedback", status_code=201, responses=problems)
     def feedback(body: FeedbackIn) -> HealthOut:

@@ -1,4 +1,4 @@
-"""What passes between the network and the pages: which paths exist, how large a request may be, who may frame a page.
+"""What passes between the network and the pages: which paths exist, how large and how frequent requests may be.
 
 Gradio brings routes for files, uploads, proxies and recordings that this chat has no use for; whatever is not named
 here does not exist.
@@ -13,10 +13,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from szqa.server.problems import problem
+from szqa.server.rates import Rates
+from szqa.server.settings import Limits
 
-__all__ = ["MAX_BODY_BYTES", "Gate"]
-
-MAX_BODY_BYTES: Final = 1_000_000
+__all__ = ["Gate", "Headed"]
 
 _PATHS: Final = re.compile(
     # szqa's own
@@ -24,6 +24,11 @@ _PATHS: Final = re.compile(
     # Gradio's page, its scripts and styles, its event queue, and MCP
     r"/|/config|/theme\.css|/favicon\.ico|/robots\.txt|/static/.*|/assets/.*|"
     r"/gradio_api/(?:queue/(?:join|data)|heartbeat/[^/]+|startup-events|info/?|reset/?|cancel|theme\.css|mcp(?:/.*)?)"
+)
+# What costs next to nothing, or is asked again and again by the page itself, is not counted.
+_UNCOUNTED: Final = re.compile(
+    r"/|/api/health(?:/.*)?|/openapi\.json|/embed|/widget\.js|/szqa/.*|/config|/theme\.css|/favicon\.ico|/robots\.txt|"
+    r"/static/.*|/assets/.*|/gradio_api/(?:queue/data|heartbeat/[^/]+|startup-events|info/?|theme\.css)"
 )
 # Gradio's page has inline scripts and compiles templates; it gets nothing from anywhere else all the same.
 _POLICY: Final = (
@@ -33,8 +38,8 @@ _POLICY: Final = (
 _COMMON_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
-class Gate:
-    """Middleware that refuses what is not served and sets the headers every response has.
+class Headed:
+    """Outermost middleware: sets the headers that every response has.
 
     Args:
         app: what is behind it.
@@ -46,10 +51,10 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection (ASGI 3.0)."""
         if scope["type"] != "http":
+            # No WebSocket is served.
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        path = scope["path"]
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -60,18 +65,84 @@ class Gate:
                     headers["Content-Security-Policy"] = _POLICY
             await send(message)
 
+        await self._app(scope, receive, send_with_headers)
+
+
+class Gate:
+    """Middleware that refuses what is not served, and what is too large or too frequent.
+
+    Args:
+        app: what is behind it; it is given requests that have arrived whole.
+        limits: what too large and too frequent mean.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self._app = app
+        self._max_body_bytes = limits.max_body_bytes
+        self._rates = Rates(limits.rate)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection (ASGI 3.0)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        try:
+            body = await _body(receive, self._max_body_bytes)
+        except _TooLargeError:
+            await self._too_large()(scope, receive, send)
+            return
+        if body is not None:
+            await self._app(scope, _replayed(body, receive), send)
+
+    def _refusal(self, scope: Scope) -> ASGIApp | None:
+        path = scope["path"]
         if not _PATHS.fullmatch(path):
-            await problem(404, f"{path[:200]}，接口说明见 /docs (see /docs)")(scope, receive, send_with_headers)
-        elif _size(Headers(scope=scope)) > MAX_BODY_BYTES:
-            detail = f"请求最多 {MAX_BODY_BYTES} 字节 (at most {MAX_BODY_BYTES} bytes)"
-            await problem(413, detail)(scope, receive, send_with_headers)
-        else:
-            await self._app(scope, receive, send_with_headers)
+            return problem(404, f"{path[:200]}，接口说明见 /docs (see /docs)")
+        if not _UNCOUNTED.fullmatch(path):
+            client = scope.get("client")
+            wait_s = self._rates.wait_s(client[0] if client else "")
+            if wait_s:
+                detail = f"请在 {wait_s} 秒后重试 (retry after {wait_s} s)"
+                return problem(429, detail, headers={"Retry-After": str(wait_s)})
+        length = Headers(scope=scope).get("content-length", "0")
+        announced = (
+            int(length) if length.isascii() and length.isdigit() and len(length) < 20 else self._max_body_bytes + 1
+        )
+        return self._too_large() if announced > self._max_body_bytes else None
+
+    def _too_large(self) -> ASGIApp:
+        # The rest of the body would have to be read before another request could be.
+        most = self._max_body_bytes
+        return problem(413, f"请求最多 {most} 字节 (at most {most} bytes)", headers={"Connection": "close"})
 
 
-def _size(headers: Headers) -> int:
-    """Size that a request announces; one that announces none is taken for too large if it has a body at all."""
-    if "chunked" in headers.get("transfer-encoding", ""):
-        return MAX_BODY_BYTES + 1
-    length = headers.get("content-length", "0")
-    return int(length) if length.isascii() and length.isdigit() else MAX_BODY_BYTES + 1
+class _TooLargeError(Exception):
+    """A body does not end where it should."""
+
+
+async def _body(receive: Receive, most: int) -> bytes | None:
+    """The whole body; None where the client left before its end."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if len(body) > most:
+            raise _TooLargeError
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A ``receive`` that gives the body and then what really comes."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return receive_again

@@ -6,23 +6,27 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from szqa.errors import QuestionError, SzqaError
-from szqa.server.service import BusyError
+from szqa.server.service import AbandonedError, BusyError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
     from starlette.responses import Response
 
-__all__ = ["add_problem_handlers", "problem"]
+__all__ = ["RETRY_AFTER_S", "add_problem_handlers", "problem"]
+
+RETRY_AFTER_S: Final = "2"
+"""Seconds after which a client that found the server busy may come again."""
 
 _TITLES: Final = {
     404: "没有找到 (not found)",
     405: "不支持这种请求方法 (method not allowed)",
     413: "请求太大 (request too large)",
     422: "请求内容不对 (invalid request)",
+    429: "请求太频繁 (too many requests)",
+    499: "提问者已离开 (client closed request)",
     500: "服务器出错 (internal error)",
     503: "服务繁忙 (busy)",
 }
-_RETRY_AFTER_S: Final = "2"
 # Pydantic's kinds of errors that a caller of this API can make.
 _FAULTS: Final = {
     "missing": "缺少 (missing)",
@@ -60,7 +64,9 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     async def refused(_request: Request, error: Exception) -> Response:
         if isinstance(error, BusyError):
-            return problem(503, str(error), headers={"Retry-After": _RETRY_AFTER_S})
+            return problem(503, str(error), headers={"Retry-After": RETRY_AFTER_S})
+        if isinstance(error, AbandonedError):
+            return problem(499, str(error))
         return problem(422 if isinstance(error, QuestionError) else 500, str(error))
 
     async def http(request: Request, error: Exception) -> Response:

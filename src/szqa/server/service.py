@@ -5,10 +5,12 @@ It knows the assistant and the feedback store, and nothing of HTTP or pages.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
@@ -20,19 +22,24 @@ from szqa.errors import SzqaError
 from szqa.feedback import Feedback, FeedbackStore, Source
 from szqa.server.starters import Starters
 
-__all__ = ["MAX_TURNS", "BusyError", "Reply", "Service"]
+__all__ = ["MAX_TURNS", "MAX_WAITING", "AbandonedError", "BusyError", "Reply", "Service"]
 
 MAX_TURNS: Final = 20
 """Turns of a conversation that are read; earlier ones are forgotten."""
 
+MAX_WAITING: Final = 100
+"""Questions that wait or are being answered; more would wait longer than a browser does."""
+
 # Answers that feedback can still be matched with.
 _REMEMBERED: Final = 2000
-# Questions that wait for the one that is being answered; more would wait longer than a browser does.
-_MAX_WAITING: Final = 32
 
 
 class BusyError(SzqaError):
     """More questions wait than can be answered in good time."""
+
+
+class AbandonedError(SzqaError):
+    """Whoever asked went away before the question's turn came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +70,17 @@ class Service:
     Args:
         assistant: answers them.
         feedback: where opinions are kept; ``None`` keeps none.
+        max_waiting: questions that wait or are being answered, at most.
     """
 
-    def __init__(self, assistant: Assistant, feedback: FeedbackStore | None) -> None:
+    def __init__(self, assistant: Assistant, feedback: FeedbackStore | None, *, max_waiting: int = MAX_WAITING) -> None:
         self.assistant = assistant
         self._feedback = feedback
         # Readers keep caches that are not made for several threads, and two cores gain nothing from two questions.
         self._lock = threading.Lock()
-        self._waiting = threading.BoundedSemaphore(_MAX_WAITING)
+        self._places = threading.BoundedSemaphore(max_waiting)
+        # First come, first served, and a question that waits for it keeps no thread.
+        self._turn = asyncio.Lock()
         self._memory = threading.Lock()
         self._replies: OrderedDict[str, Reply] = OrderedDict()
         self._starters = Starters(assistant, self._lock)
@@ -88,18 +98,30 @@ class Service:
             BusyError: too many questions are waiting.
         """
         asked = check_question(question)
-        if not self._waiting.acquire(blocking=False):
-            raise BusyError("正在回答的问题太多，请稍后重试 (too many questions are being answered; please retry)")
-        try:
-            with self._lock:
-                understood = asked if verbatim else self._standalone(asked, history[-MAX_TURNS:])
-                answer = self.assistant.ask(understood)
-            suggestions = self._starters.near(answer) if answer.abstained else ()
-        finally:
-            self._waiting.release()
-        reply = Reply(secrets.token_urlsafe(12), asked, answer, suggestions)
-        self._remember(reply)
-        return reply
+        with self._place():
+            return self._reply(asked, history, verbatim=verbatim)
+
+    async def ask_in_turn(
+        self, question: str, history: Sequence[Turn] = (), *, gone: Callable[[], Awaitable[bool]]
+    ) -> Reply:
+        """Answer a question from an event loop, after those that came before it.
+
+        Args:
+            question: as typed.
+            history: the turns before, oldest first.
+            gone: whether the one who asked has left; looked at when the question's turn has come.
+
+        Raises:
+            QuestionError: the question cannot be asked.
+            BusyError: too many questions are waiting.
+            AbandonedError: nobody waits for the answer any more.
+        """
+        asked = check_question(question)
+        with self._place():
+            async with self._turn:
+                if await gone():
+                    raise AbandonedError("提问者已离开 (whoever asked has left)")
+                return await asyncio.to_thread(self._reply, asked, history)
 
     def starters(self) -> tuple[str, ...]:
         """Questions that the documents answer, to begin with."""
@@ -133,6 +155,25 @@ class Service:
             "store": self.assistant.index.store_name,
         }
         return settings | ({"created": manifest.created} if manifest else {})
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """A place among those who wait, or BusyError."""
+        if not self._places.acquire(blocking=False):
+            raise BusyError("正在回答的问题太多，请稍后重试 (too many questions are being answered; please retry)")
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def _reply(self, asked: str, history: Sequence[Turn], *, verbatim: bool = False) -> Reply:
+        with self._lock:
+            understood = asked if verbatim else self._standalone(asked, history[-MAX_TURNS:])
+            answer = self.assistant.ask(understood)
+        suggestions = self._starters.near(answer) if answer.abstained else ()
+        reply = Reply(secrets.token_urlsafe(12), asked, answer, suggestions)
+        self._remember(reply)
+        return reply
 
     def _standalone(self, asked: str, history: Sequence[Turn]) -> str:
         understood = standalone(asked, history, segmenter=self.assistant.index.segmenter)

@@ -15,7 +15,7 @@ from szqa.errors import ConfigurationError
 from szqa.feedback import FeedbackStore
 from szqa.server.api import api_router
 from szqa.server.chat import mount_chat, warm_up
-from szqa.server.gate import Gate
+from szqa.server.gate import Gate, Headed
 from szqa.server.pages import STATIC, add_pages
 from szqa.server.problems import add_problem_handlers
 from szqa.server.service import Service
@@ -48,13 +48,15 @@ def _application(assistant: Assistant, settings: ServerSettings, *, warm: bool) 
     from starlette.middleware.cors import CORSMiddleware
 
     feedback = FeedbackStore(settings.feedback) if settings.feedback else None
-    service = Service(assistant, feedback)
+    service = Service(assistant, feedback, max_waiting=settings.limits.max_waiting)
     # FastAPI's own /docs fetches its scripts from another host; pages.py serves one that does not.
     app = FastAPI(title="szqa", version=version("szqa"), docs_url=None, redoc_url=None)
     add_problem_handlers(app)
     app.include_router(api_router(service))
     add_pages(app, service)
     _add_widget(app, settings)
+    # Inside of CORS, so that a page of another site can read why it is refused.
+    app.add_middleware(Gate, limits=settings.limits)
     # Always there, even without an origin: Gradio adds a more generous one of its own where it finds none.
     app.add_middleware(
         CORSMiddleware,
@@ -65,7 +67,7 @@ def _application(assistant: Assistant, settings: ServerSettings, *, warm: bool) 
         allow_credentials=False,
     )
     mount_chat(app, service)
-    app.add_middleware(Gate)
+    app.add_middleware(Headed)
     if warm:
         warm_up(service)
     return app
@@ -100,13 +102,24 @@ def serve(assistant: Assistant, settings: ServerSettings, *, report: Callable[[s
     """
     import uvicorn
 
+    from szqa.server.connections import protocol_class
+
     # Listening first: a port that is taken is known before the models have warmed up.
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     shown = "127.0.0.1" if ip_address(host).is_unspecified else host
     app = _application(assistant, settings, warm=True)
     report(f"请打开 (open) http://{f'[{shown}]' if ':' in shown else shown}:{port}  (Ctrl-C 结束 ends it)")
-    config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=_LAST_WORDS_S)
+    config = uvicorn.Config(
+        app,
+        http=protocol_class(settings.limits),
+        ws="none",
+        log_level="warning",
+        server_header=False,
+        proxy_headers=bool(settings.limits.trusted_proxies),
+        forwarded_allow_ips=list(settings.limits.trusted_proxies),
+        timeout_graceful_shutdown=_LAST_WORDS_S,
+    )
     server = uvicorn.Server(config)
     # That connections are cut short at the end is what was asked for, not an error.
     logging.getLogger("uvicorn.error").addFilter(lambda _: not server.should_exit)
