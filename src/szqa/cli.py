@@ -201,6 +201,11 @@ def serve(
     feedback: Annotated[
         Path | None, typer.Option(help="收集反馈的 SQLite 文件 (SQLite file that collects feedback)")
     ] = None,
+    api_token: Annotated[
+        str | None,
+        typer.Option(envvar="SZQA_API_TOKEN", help="调用 API 的口令，最好用环境变量给出 (token for the API)"),
+    ] = None,
+    pages: Annotated[bool, typer.Option("--pages/--no-pages", help="聊天页与原文页 (chat and source pages)")] = True,
     rate: Annotated[str, typer.Option(help="每个客户端的请求频率上限 (requests of one client)")] = "300/minute",
     max_body: Annotated[int, typer.Option(help="请求体上限，字节 (largest request body, bytes)")] = 1_000_000,
     max_waiting: Annotated[int, typer.Option(help="排队的问题上限 (questions that may wait)")] = 100,
@@ -217,7 +222,13 @@ def serve(
     _stay_offline(None)
     limits = server.Limits(rate, max_body, max_waiting, max_connections, patience, tuple(trusted_proxy or ()))
     settings = server.ServerSettings(
-        host=host, port=port, allow_origins=tuple(allow_origin or ()), feedback=feedback, limits=limits
+        host=host,
+        port=port,
+        allow_origins=tuple(allow_origin or ()),
+        feedback=feedback,
+        limits=limits,
+        api_token=api_token,
+        pages=pages,
     )
     server.serve(_load(index), settings, report=_err.print)
 

@@ -186,7 +186,9 @@ def api_router(service: Service) -> APIRouter:
 
 
 def _add_asking(router: APIRouter, service: Service) -> None:
-    problems: dict[int | str, dict[str, object]] = {status: {"model": ProblemOut} for status in (413, 422, 429, 503)}
+    problems: dict[int | str, dict[str, object]] = {
+        status: {"model": ProblemOut} for status in (401, 413, 422, 429, 503)
+    }
 
     @router.post("/ask", responses=problems)
     async def ask(body: AskIn, request: Request) -> AnswerOut:

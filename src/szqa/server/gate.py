@@ -1,4 +1,4 @@
-"""What passes between the network and the pages: which paths exist, how large and how frequent requests may be.
+"""What passes between the network and the pages: which paths exist, who may use them, how much and how often.
 
 Gradio brings routes for files, uploads, proxies and recordings that this chat has no use for; whatever is not named
 here does not exist.
@@ -7,6 +7,8 @@ here does not exist.
 from __future__ import annotations
 
 import re
+from hashlib import sha256
+from hmac import compare_digest
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -30,6 +32,8 @@ _UNCOUNTED: Final = re.compile(
     r"/|/api/health(?:/.*)?|/openapi\.json|/embed|/widget\.js|/szqa/.*|/config|/theme\.css|/favicon\.ico|/robots\.txt|"
     r"/static/.*|/assets/.*|/gradio_api/(?:queue/data|heartbeat/[^/]+|startup-events|info/?|theme\.css)"
 )
+# What programs use: the API, and the same question over MCP. That the server is there is no secret.
+_FOR_PROGRAMS: Final = re.compile(r"/api/(?!health(?:/|$)).*|/metrics|/gradio_api/(?:mcp.*|info/?)")
 # Gradio's page has inline scripts and compiles templates; it gets nothing from anywhere else all the same.
 _POLICY: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; "
@@ -74,10 +78,12 @@ class Gate:
     Args:
         app: what is behind it; it is given requests that have arrived whole.
         limits: what too large and too frequent mean.
+        api_token: what programs have to know; ``None`` asks for nothing.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits, api_token: str | None) -> None:
         self._app = app
+        self._token_hash = sha256(api_token.encode()).digest() if api_token else None
         self._max_body_bytes = limits.max_body_bytes
         self._rates = Rates(limits.rate)
 
@@ -108,11 +114,23 @@ class Gate:
             if wait_s:
                 detail = f"请在 {wait_s} 秒后重试 (retry after {wait_s} s)"
                 return problem(429, detail, headers={"Retry-After": str(wait_s)})
-        length = Headers(scope=scope).get("content-length", "0")
+        headers = Headers(scope=scope)
+        if _FOR_PROGRAMS.fullmatch(path) and not self._knows_token(headers):
+            detail = "请带上 Authorization: Bearer … 请求头，口令由服务器管理员设定 (send the server's API token)"
+            return problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
+        length = headers.get("content-length", "0")
         announced = (
             int(length) if length.isascii() and length.isdigit() and len(length) < 20 else self._max_body_bytes + 1
         )
         return self._too_large() if announced > self._max_body_bytes else None
+
+    def _knows_token(self, headers: Headers) -> bool:
+        if self._token_hash is None:
+            return True
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        # Hashes are of one length, and comparing them takes the same time wherever they differ.
+        known = compare_digest(sha256(token.strip().encode()).digest(), self._token_hash)
+        return known and scheme.lower() == "bearer"
 
     def _too_large(self) -> ASGIApp:
         # The rest of the body would have to be read before another request could be.

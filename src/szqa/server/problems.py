@@ -18,6 +18,7 @@ RETRY_AFTER_S: Final = "2"
 """Seconds after which a client that found the server busy may come again."""
 
 _TITLES: Final = {
+    401: "需要口令 (unauthorized)",
     404: "没有找到 (not found)",
     405: "不支持这种请求方法 (method not allowed)",
     413: "请求太大 (request too large)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -11,6 +12,9 @@ from urllib.parse import urlsplit
 from szqa.errors import ConfigurationError
 
 __all__ = ["ANY_ORIGIN", "Limits", "ServerSettings", "check_origins"]
+
+_LEAST_TOKEN_CHARS: Final = 16
+_TOKEN: Final = re.compile(rf"[A-Za-z0-9._~+/-]{{{_LEAST_TOKEN_CHARS},}}=*")
 
 ANY_ORIGIN: Final = "any"
 """What has to be asked for by name where every site may call the server."""
@@ -63,6 +67,9 @@ class ServerSettings:
             ``("any",)`` for every site.
         feedback: SQLite file for feedback; ``None`` keeps none.
         limits: how much it takes on.
+        api_token: what a caller of the API has to know; ``None`` asks for nothing. The chat and the source pages are
+            for people and stay open.
+        pages: whether there are a chat, source pages and an index page at all, or only the API and the widget.
     """
 
     host: str = "127.0.0.1"
@@ -70,9 +77,13 @@ class ServerSettings:
     allow_origins: tuple[str, ...] = ()
     feedback: Path | None = None
     limits: Limits = field(default_factory=Limits)
+    api_token: str | None = field(default=None, repr=False)
+    pages: bool = True
 
     def __post_init__(self) -> None:
         check_origins(self.allow_origins)
+        if self.api_token is not None:
+            _check_token(self.api_token)
 
     @property
     def cors_origins(self) -> list[str]:
@@ -115,6 +126,15 @@ def _check_rate(rate: str) -> None:
         raise ConfigurationError(
             f"--rate {rate!r}: 应形如 300/minute 或 10/second (write it as 300/minute or 10/second): {error}"
         ) from error
+
+
+def _check_token(token: str) -> None:
+    """Refuse what cannot be sent in a header (RFC 6750, section 2.1) or be guessed; the message does not repeat it."""
+    if not _TOKEN.fullmatch(token):
+        raise ConfigurationError(
+            f"--api-token: 有 {len(token)} 个字符；至少要 {_LEAST_TOKEN_CHARS} 个字母、数字或 -._~+/ ，"
+            f"可用 openssl rand -hex 24 生成 (needs at least {_LEAST_TOKEN_CHARS} letters, digits or -._~+/)"
+        )
 
 
 def _check_network(proxy: str) -> None:

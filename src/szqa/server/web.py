@@ -53,20 +53,22 @@ def _application(assistant: Assistant, settings: ServerSettings, *, warm: bool) 
     app = FastAPI(title="szqa", version=version("szqa"), docs_url=None, redoc_url=None)
     add_problem_handlers(app)
     app.include_router(api_router(service))
-    add_pages(app, service)
+    if settings.pages:
+        add_pages(app, service)
     _add_widget(app, settings)
     # Inside of CORS, so that a page of another site can read why it is refused.
-    app.add_middleware(Gate, limits=settings.limits)
+    app.add_middleware(Gate, limits=settings.limits, api_token=settings.api_token)
     # Always there, even without an origin: Gradio adds a more generous one of its own where it finds none.
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "POST"],
-        allow_headers=["Content-Type"],
+        allow_headers=["Authorization", "Content-Type"],
         expose_headers=["Retry-After"],
         allow_credentials=False,
     )
-    mount_chat(app, service)
+    if settings.pages:
+        mount_chat(app, service)
     app.add_middleware(Headed)
     if warm:
         warm_up(service)
@@ -79,6 +81,10 @@ def _add_widget(app: FastAPI, settings: ServerSettings) -> None:
     @app.get("/widget.js", include_in_schema=False, response_model=None)
     def widget() -> object:
         return FileResponse(STATIC / "widget.js", media_type="text/javascript")
+
+    @app.get("/szqa/embed.js", include_in_schema=False, response_model=None)
+    def embed_script() -> object:
+        return FileResponse(STATIC / "embed.js", media_type="text/javascript")
 
     @app.get("/embed", include_in_schema=False, response_model=None)
     def embed() -> object:
