@@ -37,6 +37,7 @@ def running(app: ASGIApp, limits: Limits | None = None) -> Iterator[int]:
         http=protocol_class(limits or Limits()),
         ws="none",
         proxy_headers=False,
+        server_header=False,
         log_level="error",
         timeout_graceful_shutdown=1,
     )

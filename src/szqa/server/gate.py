@@ -11,14 +11,14 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from szqa.server.problems import problem
 from szqa.server.rates import Rates
 from szqa.server.settings import Limits
 
-__all__ = ["Gate", "Headed"]
+__all__ = ["Gate"]
 
 _PATHS: Final = re.compile(
     # szqa's own
@@ -34,42 +34,6 @@ _UNCOUNTED: Final = re.compile(
 )
 # What programs use: the API, and the same question over MCP. That the server is there is no secret.
 _FOR_PROGRAMS: Final = re.compile(r"/api/(?!health(?:/|$)).*|/metrics|/gradio_api/(?:mcp.*|info/?)")
-# Gradio's page has inline scripts and compiles templates; it gets nothing from anywhere else all the same.
-_POLICY: Final = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; "
-    "form-action 'self'; frame-ancestors 'self'"
-)
-_COMMON_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
-
-
-class Headed:
-    """Outermost middleware: sets the headers that every response has.
-
-    Args:
-        app: what is behind it.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection (ASGI 3.0)."""
-        if scope["type"] != "http":
-            # No WebSocket is served.
-            if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _COMMON_HEADERS.items():
-                    headers.setdefault(name, value)
-                if "content-security-policy" not in headers:
-                    headers["Content-Security-Policy"] = _POLICY
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
 
 
 class Gate:

@@ -15,7 +15,8 @@ from szqa.errors import ConfigurationError
 from szqa.feedback import FeedbackStore
 from szqa.server.api import api_router
 from szqa.server.chat import mount_chat, warm_up
-from szqa.server.gate import Gate, Headed
+from szqa.server.gate import Gate
+from szqa.server.headers import Headed
 from szqa.server.pages import STATIC, add_pages
 from szqa.server.problems import add_problem_handlers
 from szqa.server.service import Service
@@ -89,8 +90,8 @@ def _add_widget(app: FastAPI, settings: ServerSettings) -> None:
     @app.get("/embed", include_in_schema=False, response_model=None)
     def embed() -> object:
         policy = (
-            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
-            f"img-src 'self' data:; base-uri 'none'; frame-ancestors {settings.frame_ancestors}"
+            "default-src 'none'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+            f"frame-ancestors {settings.frame_ancestors}"
         )
         return FileResponse(STATIC / "embed.html", media_type="text/html", headers={"Content-Security-Policy": policy})
 
