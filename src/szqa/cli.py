@@ -206,6 +206,9 @@ def serve(
         typer.Option(envvar="SZQA_API_TOKEN", help="调用 API 的口令，最好用环境变量给出 (token for the API)"),
     ] = None,
     pages: Annotated[bool, typer.Option("--pages/--no-pages", help="聊天页与原文页 (chat and source pages)")] = True,
+    log_questions: Annotated[
+        bool, typer.Option("--log-questions", help="日志里写入问题与答案 (write questions and answers to the log)")
+    ] = False,
     rate: Annotated[str, typer.Option(help="每个客户端的请求频率上限 (requests of one client)")] = "300/minute",
     max_body: Annotated[int, typer.Option(help="请求体上限，字节 (largest request body, bytes)")] = 1_000_000,
     max_waiting: Annotated[int, typer.Option(help="排队的问题上限 (questions that may wait)")] = 100,
@@ -229,8 +232,9 @@ def serve(
         limits=limits,
         api_token=api_token,
         pages=pages,
+        log_questions=log_questions,
     )
-    server.serve(_load(index), settings, report=_err.print)
+    server.serve(_load(index), settings, report=_err.print, load=lambda: _load(index))
 
 
 @feedback_app.command("export")

@@ -7,7 +7,7 @@ segments.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -17,7 +17,8 @@ from szqa.datatypes import Citation, Document, Hit
 from szqa.dialogue import Turn
 from szqa.feedback import MAX_COMMENT_CHARS
 from szqa.rendering import answer_json, passage_segments, segments
-from szqa.server.service import MAX_TURNS, Reply, Service
+from szqa.server.operations import HealthOut, add_operations
+from szqa.server.service import MAX_TURNS, Reply, Service, settings_of
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -123,12 +124,6 @@ class DocumentTextOut(DocumentOut):
     text: str
 
 
-class HealthOut(BaseModel):
-    """The server is there."""
-
-    status: Literal["ok"] = "ok"
-
-
 class InfoOut(BaseModel):
     """What answers depend on."""
 
@@ -169,14 +164,15 @@ def answer_out(reply: Reply) -> AnswerOut:
     )
 
 
-def api_router(service: Service) -> APIRouter:
-    """The routes under /api."""
+def api_router(service: Service, *, reloadable: bool) -> APIRouter:
+    """The routes under /api; the index can be exchanged over it where that is asked for."""
     from fastapi import APIRouter
 
     router = APIRouter(prefix="/api")
     _add_asking(router, service)
     _add_documents(router, service)
     _add_status(router, service)
+    add_operations(router, service, reloadable=reloadable)
     _add_unknown(router)
     return router
 
@@ -208,46 +204,42 @@ def _add_asking(router: APIRouter, service: Service) -> None:
 def _add_documents(router: APIRouter, service: Service) -> None:
     from fastapi import HTTPException
 
-    index = service.assistant.index
-    counts = Counter(passage.document_id for passage in index.passages)
-
-    def document_out(document: Document) -> DocumentOut:
+    def document_out(document: Document, passages: int) -> DocumentOut:
         return DocumentOut(
             id=document.id,
             title=document.title,
             source=document.source,
             characters=len(document.text),
-            passages=counts[document.id],
+            passages=passages,
         )
 
     @router.get("/documents")
     def documents() -> list[DocumentOut]:
         """索引中的文档 (documents of the index)."""
-        return [document_out(document) for document in index.documents.values()]
+        index = service.assistant.index
+        counts = Counter(passage.document_id for passage in index.passages)
+        return [document_out(document, counts[document.id]) for document in index.documents.values()]
 
     @router.get("/documents/{document_id}", responses={404: {"model": ProblemOut}})
     def document(document_id: str) -> DocumentTextOut:
         """一篇文档及其全文 (a document with its text)."""
+        index = service.assistant.index
         found = index.documents.get(document_id)
         if found is None:
             raise HTTPException(404, f"没有编号为 {document_id[:64]!r} 的文档 (no such document)")
-        return DocumentTextOut(**document_out(found).model_dump(), text=found.text)
+        passages = sum(passage.document_id == document_id for passage in index.passages)
+        return DocumentTextOut(**document_out(found, passages).model_dump(), text=found.text)
 
 
 def _add_status(router: APIRouter, service: Service) -> None:
-    @router.get("/health")
-    async def health() -> HealthOut:
-        """服务是否可用 (whether the server is there)."""
-        return HealthOut()
-
     @router.get("/info")
     def info() -> InfoOut:
         """索引与模型 (index and models)."""
-        index = service.assistant.index
+        assistant = service.assistant
         return InfoOut(
-            documents=len(index.documents),
-            passages=len(index.passages),
-            settings=service.settings(),
+            documents=len(assistant.index.documents),
+            passages=len(assistant.index.passages),
+            settings=settings_of(assistant),
             examples=list(service.starters()),
         )
 

@@ -104,8 +104,6 @@ def _handlers(service: Service) -> tuple[_Handler, _Handler, _Handler]:
     """What happens when the page is opened, when something is done on it, and when that goes wrong."""
     import gradio as gr
 
-    documents = service.assistant.index.documents
-
     def start(request: gr.Request) -> Iterator[tuple[str, str, str]]:
         language = _language(request)
         header, composer = view("header", language), view("composer", language)
@@ -119,7 +117,7 @@ def _handlers(service: Service) -> tuple[_Handler, _Handler, _Handler]:
         language = _language(request)
         values: Mapping[str, object] = event._data if isinstance(event._data, dict) else {}
         if values.get("act") in ("cite", "passage"):
-            yield state, gr.skip(), panel_html(state, values, documents, language)
+            yield state, gr.skip(), panel_html(state, values, service.assistant.index.documents, language)
             return
         for after in state.after(values, service, language):
             starters = () if after.turns else service.starters()

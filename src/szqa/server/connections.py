@@ -1,4 +1,4 @@
-"""How long a connection may dawdle, and how many there may be; knows nothing of what is said on them.
+"""How long a connection may dawdle, how many there may be, and how they end; knows nothing of what is said on them.
 
 uvicorn drops a connection that is idle between two requests. It waits for ever, though, for one that never finishes
 its first request ("slowloris") and for one that does not read its answer.
@@ -7,24 +7,30 @@ its first request ("slowloris") and for one that does not read its answer.
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from typing import TYPE_CHECKING, Final, cast
 
 import h11
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from szqa.server.problems import RETRY_AFTER_S, problem
 from szqa.server.rates import client_key
+from szqa.server.service import Service
 from szqa.server.settings import Limits
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
-__all__ = ["protocol_class"]
+__all__ = ["PatientServer", "protocol_class"]
 
 # Of all connections, what one address may hold, so that one client alone cannot take them all.
 _SHARE: Final = 4
 # A long text over a slow line takes its time; one that is not read at all does not arrive.
 _LEAST_BYTES_PER_S: Final = 1024
+# Longer than a full line of questions takes; whoever runs the server kills it in the end (systemd after 90 s).
+_DRAIN_S: Final = 30.0
 _SENDING: Final = (h11.IDLE, h11.SEND_BODY)
 
 
@@ -38,6 +44,27 @@ def protocol_class(limits: Limits) -> type[H11Protocol]:
         _share = share
 
     return PatientProtocol
+
+
+class PatientServer(uvicorn.Server):
+    """A server that answers the questions it has taken before it ends; new ones are refused meanwhile.
+
+    Args:
+        config: uvicorn's.
+        service: answers the questions.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; a second signal ends it at once."""
+        self._service.close()
+        deadline = time.monotonic() + _DRAIN_S
+        while self._service.busy and not self.force_exit and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        await super().shutdown(sockets)
 
 
 class _PatientProtocol(H11Protocol):

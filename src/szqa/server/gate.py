@@ -22,7 +22,7 @@ __all__ = ["Gate"]
 
 _PATHS: Final = re.compile(
     # szqa's own
-    r"/api/.*|/source/[^/]+|/index|/docs|/openapi\.json|/embed|/widget\.js|/szqa/[a-z.]+|"
+    r"/api/.*|/metrics|/source/[^/]+|/index|/docs|/openapi\.json|/embed|/widget\.js|/szqa/[a-z.]+|"
     # Gradio's page, its scripts and styles, its event queue, and MCP
     r"/|/config|/theme\.css|/favicon\.ico|/robots\.txt|/static/.*|/assets/.*|"
     r"/gradio_api/(?:queue/(?:join|data)|heartbeat/[^/]+|startup-events|info/?|reset/?|cancel|theme\.css|mcp(?:/.*)?)"
@@ -30,7 +30,7 @@ _PATHS: Final = re.compile(
 # What costs next to nothing, or is asked again and again by the page itself, is not counted.
 _UNCOUNTED: Final = re.compile(
     r"/|/api/health(?:/.*)?|/openapi\.json|/embed|/widget\.js|/szqa/.*|/config|/theme\.css|/favicon\.ico|/robots\.txt|"
-    r"/static/.*|/assets/.*|/gradio_api/(?:queue/data|heartbeat/[^/]+|startup-events|info/?|theme\.css)"
+    r"/static/.*|/assets/.*|/gradio_api/(?:queue/data|heartbeat/[^/]+|startup-events|theme\.css)"
 )
 # What programs use: the API, and the same question over MCP. That the server is there is no secret.
 _FOR_PROGRAMS: Final = re.compile(r"/api/(?!health(?:/|$)).*|/metrics|/gradio_api/(?:mcp.*|info/?)")

@@ -19,8 +19,10 @@ RETRY_AFTER_S: Final = "2"
 
 _TITLES: Final = {
     401: "需要口令 (unauthorized)",
+    403: "不允许 (forbidden)",
     404: "没有找到 (not found)",
     405: "不支持这种请求方法 (method not allowed)",
+    409: "没有做成 (conflict)",
     413: "请求太大 (request too large)",
     422: "请求内容不对 (invalid request)",
     429: "请求太频繁 (too many requests)",
@@ -78,13 +80,9 @@ def add_problem_handlers(app: FastAPI) -> None:
             detail = f"{request.method} {request.url.path}，接口说明见 /docs (see /docs)"
         return problem(status, detail, headers=headers)
 
-    async def unexpected(_request: Request, _error: Exception) -> Response:
-        return problem(500, "服务器内部错误，详情见其日志 (internal error; see the server's log)")
-
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(SzqaError, refused)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unexpected)
 
 
 def _place(location: tuple[int | str, ...]) -> str:

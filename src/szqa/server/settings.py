@@ -69,6 +69,8 @@ class ServerSettings:
         limits: how much it takes on.
         api_token: what a caller of the API has to know; ``None`` asks for nothing. The chat and the source pages are
             for people and stay open.
+        log_requests: whether every request and answer is logged, without its words, or only what went wrong.
+        log_questions: whether the log may hold what was asked and answered.
         pages: whether there are a chat, source pages and an index page at all, or only the API and the widget.
     """
 
@@ -79,6 +81,8 @@ class ServerSettings:
     limits: Limits = field(default_factory=Limits)
     api_token: str | None = field(default=None, repr=False)
     pages: bool = True
+    log_requests: bool = True
+    log_questions: bool = False
 
     def __post_init__(self) -> None:
         check_origins(self.allow_origins)
