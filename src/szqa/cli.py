@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -246,6 +247,26 @@ def export_feedback(path: Annotated[Path, typer.Argument(help="收集反馈的 S
         raise ConfigurationError(f"{path}: 没有这个文件，见 szqa serve --feedback (no such file)")
     for line in draft_gold_lines(list(FeedbackStore(path))):
         sys.stdout.write(line + "\n")
+
+
+@feedback_app.command("purge")
+def purge_feedback(
+    path: Annotated[Path, typer.Argument(help="收集反馈的 SQLite 文件 (SQLite file)")],
+    everything: Annotated[bool, typer.Option("--all", help="全部删除 (delete everything)")] = False,
+    older_than: Annotated[
+        int | None, typer.Option("--older-than", min=0, metavar="DAYS", help="只删除早于 N 天的 (older than N days)")
+    ] = None,
+) -> None:
+    """彻底删除反馈 (delete feedback for good)."""
+    from szqa.feedback import FeedbackStore
+
+    if everything == (older_than is not None):
+        raise typer.BadParameter("给出 --all 或 --older-than 天数 (give --all, or --older-than DAYS)")
+    if not path.is_file():
+        raise ConfigurationError(f"{path}: 没有这个文件，见 szqa serve --feedback (no such file)")
+    before = None if older_than is None else datetime.now(UTC) - timedelta(days=older_than)
+    deleted = FeedbackStore(path).purge(before=before)
+    _err.print(f"{path}: 删除了 {deleted} 条反馈 (opinions deleted)")
 
 
 @app.command("eval")
