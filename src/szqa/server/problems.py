@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI, Request
     from starlette.responses import Response
 
-__all__ = ["RETRY_AFTER_S", "add_problem_handlers", "problem"]
+__all__ = ["RETRY_AFTER_S", "add_problem_handlers", "add_validation_handler", "problem"]
 
 RETRY_AFTER_S: Final = "2"
 """Seconds after which a client that found the server busy may come again."""
@@ -36,6 +36,7 @@ _FAULTS: Final = {
     "string_too_short": "是空的 (empty)",
     "string_too_long": "太长 (too long)",
     "too_long": "太多 (too many)",
+    "string_unicode": "不是合法的 Unicode 文本 (not valid Unicode)",
     "string_type": "应为字符串 (must be a string)",
     "bool_parsing": "应为 true 或 false (must be true or false)",
     "bool_type": "应为 true 或 false (must be true or false)",
@@ -51,19 +52,15 @@ def problem(status: int, detail: str, *, headers: dict[str, str] | None = None) 
     from starlette.responses import JSONResponse
 
     title = _TITLES.get(status) or HTTPStatus(status).phrase
-    content = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    # What is repeated from a request may hold half of a surrogate pair, which has no place in UTF-8.
+    sound = detail.encode("utf-8", "replace").decode("utf-8")
+    content = {"type": "about:blank", "title": title, "status": status, "detail": sound}
     return JSONResponse(content, status, headers, media_type="application/problem+json")
 
 
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer every error under /api as a problem, and elsewhere as a plain page."""
-    from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
-
-    async def invalid(_request: Request, error: Exception) -> Response:
-        errors = error.errors() if isinstance(error, RequestValidationError) else []
-        faults = [f"{_place(fault['loc'])}: {_FAULTS.get(fault['type'], fault['msg'])}" for fault in errors]
-        return problem(422, "；".join(faults))
 
     async def refused(_request: Request, error: Exception) -> Response:
         if isinstance(error, BusyError):
@@ -80,9 +77,21 @@ def add_problem_handlers(app: FastAPI) -> None:
             detail = f"{request.method} {request.url.path}，接口说明见 /docs (see /docs)"
         return problem(status, detail, headers=headers)
 
-    app.add_exception_handler(RequestValidationError, invalid)
+    add_validation_handler(app)
     app.add_exception_handler(SzqaError, refused)
     app.add_exception_handler(HTTPException, http)
+
+
+def add_validation_handler(app: FastAPI) -> None:
+    """Answer a request that is not what its route takes as a problem that says where, and repeats nothing of it."""
+    from fastapi.exceptions import RequestValidationError
+
+    async def invalid(_request: Request, error: Exception) -> Response:
+        errors = error.errors() if isinstance(error, RequestValidationError) else []
+        faults = [f"{_place(fault['loc'])}: {_FAULTS.get(fault['type'], fault['msg'])}" for fault in errors]
+        return problem(422, "；".join(faults))
+
+    app.add_exception_handler(RequestValidationError, invalid)
 
 
 def _place(location: tuple[int | str, ...]) -> str:

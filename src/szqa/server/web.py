@@ -21,7 +21,7 @@ from szqa.server.logs import configure_logs, log_event
 from szqa.server.metrics import Metrics
 from szqa.server.operations import add_metrics
 from szqa.server.pages import STATIC, add_pages
-from szqa.server.problems import add_problem_handlers
+from szqa.server.problems import add_problem_handlers, add_validation_handler
 from szqa.server.records import Recorded
 from szqa.server.service import Service
 from szqa.server.settings import ServerSettings
@@ -89,6 +89,11 @@ def _application(service: Service, settings: ServerSettings, metrics: Metrics) -
     )
     if settings.pages:
         mount_chat(app, service)
+        for route in app.routes:
+            mounted = getattr(route, "app", None)
+            if isinstance(mounted, FastAPI):
+                # Gradio's own repeats what was sent, and fails where that is not sound Unicode.
+                add_validation_handler(mounted)
     app.add_middleware(Headed)
     return app
 
