@@ -5,7 +5,7 @@ export GRADIO_ANALYTICS_ENABLED := False
 export HF_HUB_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check lint index clean
+.PHONY: run test check lint audit index clean
 
 run: .venv/.installed
 	@$(BIN)/szqa build --if-stale
@@ -19,7 +19,10 @@ lint: .venv/.installed-test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-check: lint test
+audit: .venv/.installed-test
+	@$(BIN)/python .ci/audit.py
+
+check: lint audit test
 
 index: .venv/.installed
 	@$(BIN)/szqa build

@@ -25,7 +25,7 @@ def main() -> None:
         "--feedback", type=Path, default=Path("runs/feedback.sqlite3"), help="反馈数据库 (SQLite file for feedback)"
     )
     flags = parser.parse_args()
-    settings = ServerSettings(host=flags.host, port=flags.port, feedback=flags.feedback)
+    settings = ServerSettings(host=flags.host, port=flags.port, feedback=flags.feedback, log_requests=False)
     try:
         serve(Assistant.load(flags.index), settings, report=_print)
     except SzqaError as error:

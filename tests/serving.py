@@ -15,6 +15,8 @@ from szqa.assistant import Assistant
 from szqa.datatypes import Block, Document, Hit, Span
 from szqa.index import Index
 from szqa.retriever import Retriever
+from szqa.server import Limits
+from szqa.server.connections import protocol_class
 from szqa.text import Segmenter, character_bigrams, split_sentences
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>{{value}}${alert(1)}"
@@ -24,6 +26,33 @@ FACTORY_TEXT = (
     "苏州获评省级绿色工厂325家。2024年苏州规模以上工业总产值4.68万亿元。\n"
     "第二届全国先进科技成果转化大会汇聚1180家参展单位。"
 )
+
+
+@contextmanager
+def running(app: ASGIApp, limits: Limits | None = None) -> Iterator[int]:
+    """The application on a free port of this machine, with connections as `szqa serve` keeps them; gives the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        app,
+        http=protocol_class(limits or Limits()),
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        log_level="error",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert thread.is_alive() and time.monotonic() < deadline, "the server did not start"
+        time.sleep(0.01)
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
 
 
 class ClauseReader:
@@ -46,7 +75,24 @@ class ClauseReader:
         return sorted(spans, key=lambda span: -span.score)
 
 
-def make_assistant() -> Assistant:
+class SlowReader(ClauseReader):
+    """Takes its time over questions that hold some words; says when it has begun, and counts."""
+
+    def __init__(self, seconds: float, *, over: str = "") -> None:
+        self.seconds = seconds
+        self.over = over
+        self.begun = threading.Semaphore(0)
+        self.read_questions: list[str] = []
+
+    def read(self, question: str, hits: Sequence[Hit]) -> list[Span]:
+        self.read_questions.append(question)
+        self.begun.release()
+        if self.over in question:
+            time.sleep(self.seconds)
+        return super().read(question, hits)
+
+
+def make_assistant(reader: ClauseReader | None = None) -> Assistant:
     """Two documents: one about factories, one that tries to be markup."""
     factories = make_document(FACTORY_TEXT, title="苏州报告", source="suzhou.txt")
     heading = "一、绿色制造"
@@ -57,7 +103,7 @@ def make_assistant() -> Assistant:
         f"坏文档标题的脚本{EVIL}在这里。\n第二段写着一些别的话。", title=f"坏文档{EVIL}", source="evil.txt"
     )
     index = Index.build([report, evil], embedder=HashEmbedder(), segmenter=Segmenter())
-    return Assistant(index, Retriever(index), ClauseReader(), threshold=0.5)
+    return Assistant(index, Retriever(index), reader or ClauseReader(), threshold=0.5)
 
 
 def _paragraphs(text: str, position: int) -> list[Block]:
@@ -66,19 +112,3 @@ def _paragraphs(text: str, position: int) -> list[Block]:
         blocks.append(Block("prose", position, position + len(line)))
         position += len(line) + 1
     return blocks
-
-
-@contextmanager
-def running(app: ASGIApp) -> Iterator[str]:
-    """Serve an application on a free port of this machine; gives its origin."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started:
-        assert thread.is_alive() and time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(timeout=10)

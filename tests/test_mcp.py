@@ -24,8 +24,8 @@ QUESTION = "苏州获评国家级绿色工厂有多少家？"
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
-    with running(make_app(make_assistant(), ServerSettings())) as origin:
-        yield origin
+    with running(make_app(make_assistant(), ServerSettings())) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def _talk(origin: str, talk: Callable[[ClientSession], Awaitable[T]], **headers: str) -> T:

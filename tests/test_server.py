@@ -185,16 +185,6 @@ def test_not_json_and_too_large(client: TestClient) -> None:
     assert large.json()["status"] == 413
 
 
-def test_too_many_waiting(assistant: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("szqa.server.service._MAX_WAITING", 0)
-    with pytest.raises(BusyError):
-        Service(assistant, None).ask(QUESTION)
-    with TestClient(make_app(assistant, ServerSettings())) as client:
-        response = client.post("/api/ask", json={"question": QUESTION})
-    assert response.status_code == 503
-    assert response.headers["retry-after"] == "2"
-
-
 # -- other sites -----------------------------------------------------------------------------------------------------
 
 

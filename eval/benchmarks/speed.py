@@ -134,7 +134,7 @@ def _write_corpus(text: Path, paragraphs: int, corpus: Path) -> list[str]:
 def _run(*arguments: str) -> tuple[Step, str]:
     """Run Python with arguments; what it used, its children included, and what it printed."""
     started = perf_counter()
-    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # noqa: S603
+    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         output = process.stdout.read() if process.stdout else b""
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

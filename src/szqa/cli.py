@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -236,13 +237,40 @@ def serve(
     feedback: Annotated[
         Path | None, typer.Option(help="收集反馈的 SQLite 文件 (SQLite file that collects feedback)")
     ] = None,
+    api_token: Annotated[
+        str | None,
+        typer.Option(envvar="SZQA_API_TOKEN", help="调用 API 的口令，最好用环境变量给出 (token for the API)"),
+    ] = None,
+    pages: Annotated[bool, typer.Option("--pages/--no-pages", help="聊天页与原文页 (chat and source pages)")] = True,
+    log_questions: Annotated[
+        bool, typer.Option("--log-questions", help="日志里写入问题与答案 (write questions and answers to the log)")
+    ] = False,
+    rate: Annotated[str, typer.Option(help="每个客户端的请求频率上限 (requests of one client)")] = "300/minute",
+    max_body: Annotated[int, typer.Option(help="请求体上限，字节 (largest request body, bytes)")] = 1_000_000,
+    max_waiting: Annotated[int, typer.Option(help="排队的问题上限 (questions that may wait)")] = 100,
+    max_connections: Annotated[int, typer.Option(help="连接数上限 (open connections)")] = 512,
+    patience: Annotated[float, typer.Option(help="等待慢客户端的秒数 (seconds a slow client is given)")] = 15.0,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="反向代理地址，可重复 (proxy whose X-Forwarded-For counts; repeatable)"),
+    ] = None,
 ) -> None:
     """启动聊天页面、API 与挂件 (serve the chat, the API and the widget)."""
     from szqa import server
 
     _stay_offline(None)
-    settings = server.ServerSettings(host=host, port=port, allow_origins=tuple(allow_origin or ()), feedback=feedback)
-    server.serve(_load(index), settings, report=_err.print)
+    limits = server.Limits(rate, max_body, max_waiting, max_connections, patience, tuple(trusted_proxy or ()))
+    settings = server.ServerSettings(
+        host=host,
+        port=port,
+        allow_origins=tuple(allow_origin or ()),
+        feedback=feedback,
+        limits=limits,
+        api_token=api_token,
+        pages=pages,
+        log_questions=log_questions,
+    )
+    server.serve(_load(index), settings, report=_err.print, load=lambda: _load(index))
 
 
 @feedback_app.command("export")
@@ -254,6 +282,26 @@ def export_feedback(path: Annotated[Path, typer.Argument(help="收集反馈的 S
         raise ConfigurationError(f"{path}: 没有这个文件，见 szqa serve --feedback (no such file)")
     for line in draft_gold_lines(list(FeedbackStore(path))):
         sys.stdout.write(line + "\n")
+
+
+@feedback_app.command("purge")
+def purge_feedback(
+    path: Annotated[Path, typer.Argument(help="收集反馈的 SQLite 文件 (SQLite file)")],
+    everything: Annotated[bool, typer.Option("--all", help="全部删除 (delete everything)")] = False,
+    older_than: Annotated[
+        int | None, typer.Option("--older-than", min=0, metavar="DAYS", help="只删除早于 N 天的 (older than N days)")
+    ] = None,
+) -> None:
+    """彻底删除反馈 (delete feedback for good)."""
+    from szqa.feedback import FeedbackStore
+
+    if everything == (older_than is not None):
+        raise typer.BadParameter("给出 --all 或 --older-than 天数 (give --all, or --older-than DAYS)")
+    if not path.is_file():
+        raise ConfigurationError(f"{path}: 没有这个文件，见 szqa serve --feedback (no such file)")
+    before = None if older_than is None else datetime.now(UTC) - timedelta(days=older_than)
+    deleted = FeedbackStore(path).purge(before=before)
+    _err.print(f"{path}: 删除了 {deleted} 条反馈 (opinions deleted)")
 
 
 @app.command("eval")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,8 +23,8 @@ __all__ = ["MAX_COMMENT_CHARS", "Feedback", "FeedbackStore", "Source", "draft_go
 
 MAX_COMMENT_CHARS: Final = 1000
 
-# Longer than any writer takes.
-_BUSY_TIMEOUT_S: Final = 5.0
+# Writers of other processes are not served in turn; one of several on a slow disk has been seen to wait for 5 s.
+_BUSY_TIMEOUT_S: Final = 30.0
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS feedback (
@@ -50,6 +51,8 @@ _SELECT: Final = """
 SELECT answer_id, created, asked, question, answer, helpful, comment, evidence, settings
 FROM feedback ORDER BY created, answer_id
 """
+# What was deleted is overwritten, in the file and in its log, rather than left as free space.
+_PURGE: Final = "DELETE FROM feedback WHERE created < ?"
 _GOLD_TYPES: Final = {
     "count": "number",
     "percent": "number",
@@ -117,8 +120,12 @@ class FeedbackStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # Threads of this process wait for each other here, in turn, rather than by trying again and again.
+        self._writing = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # What people asked is nobody else's business; SQLite gives its other files the same mode.
+            path.touch(mode=0o600)
             with self._open() as connection:
                 # Readers (an export, a browser of the file) do not wait for the server, nor the server for them.
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -167,8 +174,27 @@ class FeedbackStore:
             json.dumps(evidence, ensure_ascii=False),
             json.dumps(dict(feedback.settings), ensure_ascii=False),
         )
-        with self._open() as connection:
+        with self._writing, self._open() as connection:
             connection.execute(_UPSERT, row)
+
+    def purge(self, *, before: datetime | None = None) -> int:
+        """Delete opinions for good and give their number.
+
+        Args:
+            before: those last changed before this moment; all of them by default.
+        """
+        # Moments are stored as text in UTC to the second, so that their order is that of the text; "~" follows digits.
+        bound = before.astimezone(UTC).isoformat(timespec="seconds") if before else "~"
+        connection = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S)
+        try:
+            connection.execute("PRAGMA secure_delete=ON")
+            with connection:
+                deleted = connection.execute(_PURGE, (bound,)).rowcount
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
+        return int(deleted)
 
 
 def draft_gold_lines(feedback: Sequence[Feedback]) -> Iterator[str]:

@@ -72,7 +72,7 @@ def chromium() -> Iterator[Browser]:
 def serve() -> Iterator[Serve]:
     """Serves an ASGI application on a free port until the package ends; gives its origin."""
     with ExitStack() as servers:
-        yield lambda app: servers.enter_context(running(app))
+        yield lambda app: f"http://127.0.0.1:{servers.enter_context(running(app))}"
 
 
 @pytest.fixture(scope="package")

@@ -4,7 +4,7 @@
 >>> app = make_app(assistant, ServerSettings())  # any ASGI server runs it
 """
 
-from szqa.server.settings import ServerSettings
+from szqa.server.settings import Limits, ServerSettings
 from szqa.server.web import make_app, serve
 
-__all__ = ["ServerSettings", "make_app", "serve"]
+__all__ = ["Limits", "ServerSettings", "make_app", "serve"]

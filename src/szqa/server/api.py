@@ -6,16 +6,18 @@ segments.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 
 from szqa.assistant import MAX_QUESTION_CHARS
 from szqa.datatypes import Citation, Document, Hit
 from szqa.dialogue import Turn
 from szqa.feedback import MAX_COMMENT_CHARS
 from szqa.rendering import answer_json, passage_segments, segments
-from szqa.server.service import MAX_TURNS, Reply, Service
+from szqa.server.operations import HealthOut, add_operations
+from szqa.server.service import MAX_TURNS, Reply, Service, settings_of
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -121,12 +123,6 @@ class DocumentTextOut(DocumentOut):
     text: str
 
 
-class HealthOut(BaseModel):
-    """The server is there."""
-
-    status: Literal["ok"] = "ok"
-
-
 class InfoOut(BaseModel):
     """What answers depend on."""
 
@@ -167,29 +163,33 @@ def answer_out(reply: Reply) -> AnswerOut:
     )
 
 
-def api_router(service: Service) -> APIRouter:
-    """The routes under /api."""
+def api_router(service: Service, *, reloadable: bool) -> APIRouter:
+    """The routes under /api; the index can be exchanged over it where that is asked for."""
     from fastapi import APIRouter
 
     router = APIRouter(prefix="/api")
     _add_asking(router, service)
     _add_documents(router, service)
     _add_status(router, service)
+    add_operations(router, service, reloadable=reloadable)
     _add_unknown(router)
     return router
 
 
-# Plain functions are run in a thread pool, so a question being answered holds nobody up but other questions.
+# Plain functions are run in a thread pool; a question waits for its turn outside of it, so that many that wait leave
+# threads for everything else.
 
 
 def _add_asking(router: APIRouter, service: Service) -> None:
-    problems: dict[int | str, dict[str, object]] = {422: {"model": ProblemOut}, 503: {"model": ProblemOut}}
+    problems: dict[int | str, dict[str, object]] = {
+        status: {"model": ProblemOut} for status in (401, 413, 422, 429, 503)
+    }
 
     @router.post("/ask", responses=problems)
-    def ask(body: AskIn) -> AnswerOut:
+    async def ask(body: AskIn, request: Request) -> AnswerOut:
         """提问 (ask a question)."""
         turns = [Turn(turn.question, turn.answer) for turn in body.history]
-        return answer_out(service.ask(body.question, turns))
+        return answer_out(await service.ask_in_turn(body.question, turns, gone=request.is_disconnected))
 
     @router.post("/feedback", status_code=201, responses=problems)
     def feedback(body: FeedbackIn) -> HealthOut:
@@ -203,45 +203,44 @@ def _add_asking(router: APIRouter, service: Service) -> None:
 def _add_documents(router: APIRouter, service: Service) -> None:
     from fastapi import HTTPException
 
-    index = service.assistant.index
-
-    def document_out(document: Document) -> DocumentOut:
+    def document_out(document: Document, passages: int) -> DocumentOut:
         return DocumentOut(
             id=document.id,
             title=document.title,
             source=document.source,
             characters=len(document.text),
-            passages=len(index.documents.passages_of(document.id)),
+            passages=passages,
         )
 
     @router.get("/documents")
     def documents() -> list[DocumentOut]:
         """索引中的文档 (documents of the index)."""
-        return [document_out(document) for document in index.documents.values()]
+        index = service.assistant.index
+        return [
+            document_out(document, len(index.documents.passages_of(document.id)))
+            for document in index.documents.values()
+        ]
 
     @router.get("/documents/{document_id}", responses={404: {"model": ProblemOut}})
     def document(document_id: str) -> DocumentTextOut:
         """一篇文档及其全文 (a document with its text)."""
+        index = service.assistant.index
         found = index.documents.get(document_id)
         if found is None:
             raise HTTPException(404, f"没有编号为 {document_id[:64]!r} 的文档 (no such document)")
-        return DocumentTextOut(**document_out(found).model_dump(), text=found.text)
+        passages = len(index.documents.passages_of(document_id))
+        return DocumentTextOut(**document_out(found, passages).model_dump(), text=found.text)
 
 
 def _add_status(router: APIRouter, service: Service) -> None:
-    @router.get("/health")
-    async def health() -> HealthOut:
-        """服务是否可用 (whether the server is there)."""
-        return HealthOut()
-
     @router.get("/info")
     def info() -> InfoOut:
         """索引与模型 (index and models)."""
-        index = service.assistant.index
+        assistant = service.assistant
         return InfoOut(
-            documents=len(index.documents),
-            passages=len(index.passages),
-            settings=service.settings(),
+            documents=len(assistant.index.documents),
+            passages=len(assistant.index.passages),
+            settings=settings_of(assistant),
             examples=list(service.starters()),
         )
 

@@ -146,8 +146,6 @@ def _handlers(service: Service) -> tuple[_Handler, _Handler, _Handler]:
     """What happens when the page is opened, when something is done on it, and when that goes wrong."""
     import gradio as gr
 
-    documents = service.assistant.index.documents
-
     def shown(now: Conversation, language: Language) -> str:
         starters = () if now.turns else service.starters()
         return view("conversation", language, now, starters=starters)
@@ -163,6 +161,7 @@ def _handlers(service: Service) -> tuple[_Handler, _Handler, _Handler]:
         language = _language(request)
         values: Mapping[str, object] = event._data if isinstance(event._data, dict) else {}
         if values.get("act") in ("cite", "passage"):
+            documents = service.assistant.index.documents
             yield visit, gr.skip(), panel_html(visit.now, values, documents, language)
             return
         for now in visit.after(values, service, language):

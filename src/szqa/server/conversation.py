@@ -97,7 +97,8 @@ def panel_html(
     place = _citation(turn.reply, n) if values.get("act") == "cite" else _passage(turn.reply, n)
     if place is None:
         return ""
-    document = documents[place.document_id]
+    # As it was when it was answered from, should the index have been exchanged since.
+    document = turn.reply.documents.get(place.document_id) or documents[place.document_id]
     answer = None
     if place.answer_start is not None and place.answer_end is not None:
         answer = (place.answer_start, place.answer_end)

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from szqa.assistant import Assistant
 from szqa.datatypes import Block, Document, Hit
 from szqa.errors import QuestionError
-from szqa.server.service import Service
+from szqa.server.service import Service, settings_of
 from szqa.strings import WORDS, Language, language_of
 from szqa.text import split_sentences
 
@@ -182,13 +182,12 @@ def add_pages(app: FastAPI, service: Service) -> None:
     """Add the pages and the files they need."""
     from fastapi import Header
 
-    assistant = service.assistant
     accept = Header(None, alias="accept-language")
 
     @app.get("/source/{document_id}", include_in_schema=False, response_model=None)
     def source(document_id: str, answer: str | None = None, accept_language: str | None = accept) -> object:
         language = language_of(accept_language)
-        document = assistant.index.documents.get(document_id)
+        document = service.assistant.index.documents.get(document_id)
         if document is None:
             return _page("missing.html", language, status=404, values={})
         blocks = source_blocks(document, answer=_interval(answer))
@@ -196,6 +195,7 @@ def add_pages(app: FastAPI, service: Service) -> None:
 
     @app.get("/index", include_in_schema=False, response_model=None)
     def index(question: str = "", passage: str = "", accept_language: str | None = accept) -> object:
+        assistant = service.assistant
         rows: list[_Why] = []
         candidate, refusal = True, ""
         if question:
@@ -206,7 +206,7 @@ def add_pages(app: FastAPI, service: Service) -> None:
         values = {
             "documents": list(assistant.index.documents.values()),
             "passages": len(assistant.index.passages),
-            "settings": service.settings(),
+            "settings": settings_of(assistant),
             "dictionary": assistant.index.segmenter.user_dictionary.decode("utf-8", "replace").splitlines(),
             "question": question[:1000],
             "rows": rows,

@@ -6,29 +6,37 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from szqa.errors import QuestionError, SzqaError
-from szqa.server.service import BusyError
+from szqa.server.service import AbandonedError, BusyError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
     from starlette.responses import Response
 
-__all__ = ["add_problem_handlers", "problem"]
+__all__ = ["RETRY_AFTER_S", "add_problem_handlers", "add_validation_handler", "problem"]
+
+RETRY_AFTER_S: Final = "2"
+"""Seconds after which a client that found the server busy may come again."""
 
 _TITLES: Final = {
+    401: "需要口令 (unauthorized)",
+    403: "不允许 (forbidden)",
     404: "没有找到 (not found)",
     405: "不支持这种请求方法 (method not allowed)",
+    409: "没有做成 (conflict)",
     413: "请求太大 (request too large)",
     422: "请求内容不对 (invalid request)",
+    429: "请求太频繁 (too many requests)",
+    499: "提问者已离开 (client closed request)",
     500: "服务器出错 (internal error)",
     503: "服务繁忙 (busy)",
 }
-_RETRY_AFTER_S: Final = "2"
 # Pydantic's kinds of errors that a caller of this API can make.
 _FAULTS: Final = {
     "missing": "缺少 (missing)",
     "string_too_short": "是空的 (empty)",
     "string_too_long": "太长 (too long)",
     "too_long": "太多 (too many)",
+    "string_unicode": "不是合法的 Unicode 文本 (not valid Unicode)",
     "string_type": "应为字符串 (must be a string)",
     "bool_parsing": "应为 true 或 false (must be true or false)",
     "bool_type": "应为 true 或 false (must be true or false)",
@@ -44,23 +52,21 @@ def problem(status: int, detail: str, *, headers: dict[str, str] | None = None) 
     from starlette.responses import JSONResponse
 
     title = _TITLES.get(status) or HTTPStatus(status).phrase
-    content = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    # What is repeated from a request may hold half of a surrogate pair, which has no place in UTF-8.
+    sound = detail.encode("utf-8", "replace").decode("utf-8")
+    content = {"type": "about:blank", "title": title, "status": status, "detail": sound}
     return JSONResponse(content, status, headers, media_type="application/problem+json")
 
 
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer every error under /api as a problem, and elsewhere as a plain page."""
-    from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
-
-    async def invalid(_request: Request, error: Exception) -> Response:
-        errors = error.errors() if isinstance(error, RequestValidationError) else []
-        faults = [f"{_place(fault['loc'])}: {_FAULTS.get(fault['type'], fault['msg'])}" for fault in errors]
-        return problem(422, "；".join(faults))
 
     async def refused(_request: Request, error: Exception) -> Response:
         if isinstance(error, BusyError):
-            return problem(503, str(error), headers={"Retry-After": _RETRY_AFTER_S})
+            return problem(503, str(error), headers={"Retry-After": RETRY_AFTER_S})
+        if isinstance(error, AbandonedError):
+            return problem(499, str(error))
         return problem(422 if isinstance(error, QuestionError) else 500, str(error))
 
     async def http(request: Request, error: Exception) -> Response:
@@ -71,13 +77,21 @@ def add_problem_handlers(app: FastAPI) -> None:
             detail = f"{request.method} {request.url.path}，接口说明见 /docs (see /docs)"
         return problem(status, detail, headers=headers)
 
-    async def unexpected(_request: Request, _error: Exception) -> Response:
-        return problem(500, "服务器内部错误，详情见其日志 (internal error; see the server's log)")
-
-    app.add_exception_handler(RequestValidationError, invalid)
+    add_validation_handler(app)
     app.add_exception_handler(SzqaError, refused)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unexpected)
+
+
+def add_validation_handler(app: FastAPI) -> None:
+    """Answer a request that is not what its route takes as a problem that says where, and repeats nothing of it."""
+    from fastapi.exceptions import RequestValidationError
+
+    async def invalid(_request: Request, error: Exception) -> Response:
+        errors = error.errors() if isinstance(error, RequestValidationError) else []
+        faults = [f"{_place(fault['loc'])}: {_FAULTS.get(fault['type'], fault['msg'])}" for fault in errors]
+        return problem(422, "；".join(faults))
+
+    app.add_exception_handler(RequestValidationError, invalid)
 
 
 def _place(location: tuple[int | str, ...]) -> str:

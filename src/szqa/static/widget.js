@@ -1,11 +1,11 @@
 /**
- * szqa: answers from documents, on any page. No dependency, no cookie.
+ * szqa: answers from documents, on any page. No cookie.
  *
  *   <script src="https://HOST/widget.js" defer></script>  a button with a panel
  *   <szqa-chat></szqa-chat>                               inline
  *   szqa.init({ title: "…", target: "#here" })            by script; floating without target
  *
- * Options, methods and events: examples/embed.html. Whatever comes from outside is shown as text, never parsed as HTML.
+ * Options, methods, events: examples/embed.html. What comes from outside is text, never parsed.
  */
 (() => {
 if (customElements.get("szqa-chat")) return; // loaded twice
@@ -220,7 +220,7 @@ class SzqaChat extends HTMLElement {
 
 	/**
 	 * Ask as if typed.
-	 * @returns {Promise<object|null>} what /api/ask answered; null where nothing came, or a question is under way
+	 * @returns {Promise<object|null>} what /api/ask answered; null where nothing came
 	 */
 	async ask(question) {
 		question = text(question).trim();
@@ -352,12 +352,13 @@ class SzqaChat extends HTMLElement {
 		return result;
 	}
 
-	/** POST; a failure is thrown as {kind, status, detail, wait}, its kind a key of WORDS. */
+	/** POST; throws {kind, status, detail, wait}, its kind a key of WORDS. */
 	async #post(path, body, signal) {
+		const token = this.getAttribute("token");
 		let response, data;
 		try {
-			response = await fetch(this.#base + path, { method: "POST", headers: { "Content-Type": "application/json" },
-				body: JSON.stringify(body), credentials: "omit", signal });
+			response = await fetch(this.#base + path, { method: "POST", headers: { "Content-Type": "application/json",
+				...(token && { Authorization: "Bearer " + token }) }, body: JSON.stringify(body), credentials: "omit", signal });
 			data = await response.json();
 		} catch {} // told apart below
 		if (signal?.aborted) throw { kind: signal.reason };
