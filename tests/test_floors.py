@@ -22,10 +22,11 @@ FLOORS = (
         "feedback",
         "records",
     },
-    {"alignment", "cues", "batches"},
-    {"examiner", "writing"},
+    {"alignment", "cues", "batches", "engine", "milvus_connection"},
+    {"examiner", "writing", "milvus"},
     {"index"},
-    {"building"},
+    {"building", "engine_index"},
+    {"engine_building", "ray_workers"},
     {"reader"},
     {"retriever", "dialogue"},
     {"assistant"},
@@ -35,6 +36,7 @@ FLOORS = (
     {"cli"},
 )
 HEAVY = {"torch", "sentence_transformers", "gradio", "fastapi", "transformers", "faiss", "jieba", "onnxruntime"}
+HEAVY |= {"pymilvus", "grpc", "tenacity", "ray"}
 
 
 def _floor(module: str) -> int:

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from szqa.store import store_class
 from szqa.text import Segmenter
 from szqa.writing import IndexWriter
 
-__all__ = ["Build", "Maker", "build_index"]
+__all__ = ["Build", "Maker", "Part", "Workers", "batches_of", "build_index", "parts_of", "work_here"]
 
 # Bytes of files that are worked on at a time: bounds memory.
 _BATCH_BYTES: Final = 256 * 1024
@@ -52,12 +53,14 @@ class Maker:
         embedder: embeds passages.
         segmenter: cuts them.
         settings: how documents are cut into passages.
+        with_terms: whether passages are cut into index terms, too; a search engine does that by itself.
     """
 
     corpus: Path
     embedder: Embedder
     segmenter: Segmenter
     settings: ChunkerSettings
+    with_terms: bool = True
 
     def make(self, paths: Sequence[Path]) -> tuple[Batch, list[str]]:
         """The batch of some files, and what is wrong with those that cannot be read."""
@@ -70,8 +73,21 @@ class Maker:
                 problems += error.problems
         if problems:
             documents = []  # nothing will be built: leave the costly part out
-        batch = make_batch(documents, segmenter=self.segmenter, embedder=self.embedder, settings=self.settings)
+        batch = make_batch(
+            documents,
+            segmenter=self.segmenter,
+            embedder=self.embedder,
+            settings=self.settings,
+            with_terms=self.with_terms,
+        )
         return batch, problems
+
+
+class Workers(Protocol):
+    """What has a maker work on files, in whichever processes."""
+
+    def __call__(self, maker: Maker, groups: Sequence[Sequence[Path]]) -> Iterator[tuple[Batch, list[str]]]:
+        """What the maker makes of each group of files, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +106,7 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """Files that follow each other in the corpus and are dealt with together.
 
     Attributes:
@@ -110,6 +126,7 @@ def build_index(
     *,
     store_name: str = "faiss",
     processes: int = 1,
+    workers: Workers | None = None,
     full: bool = False,
     progress: Progress,
 ) -> Build:
@@ -120,6 +137,7 @@ def build_index(
         folder: of the index; made if missing.
         store_name: the store's name in ``STORES``.
         processes: how many may work at once; a script that asks for several needs ``if __name__ == "__main__"``.
+        workers: work on the files instead of processes of this machine.
         full: read every file even where nothing changed.
         progress: shown the files that are read.
 
@@ -133,15 +151,17 @@ def build_index(
     sources = hash_sources(maker.corpus)
     old = None if full else _reusable(maker, folder, store_name)
     before = old.manifest.sources if old and old.manifest else {}
-    parts = list(_parts(paths, maker.corpus, {name for name in sources if before.get(name) == sources[name]}))
+    parts = list(parts_of(paths, maker.corpus, {name for name in sources if before.get(name) == sources[name]}))
     kept = sum(len(part.names) for part in parts if part.kept)
     if old and old.manifest and kept == len(paths) and sources == before:
         return Build(old.manifest, 0, kept)
 
+    at_work = workers or partial(work_here, processes=processes)
+
     def fill(home: Path) -> Manifest:
         store = store_class(store_name)(maker.embedder.dimension)
         with IndexWriter(home, segmenter=maker.segmenter, store=store) as writer:
-            for batch in _batches(maker, parts, old=old, scratch=writer.scratch, processes=processes, report=progress):
+            for batch in batches_of(maker, parts, old=old, scratch=writer.scratch, workers=at_work, report=progress):
                 writer.add(batch)
             for step in progress([writer.finish], "写入索引 write"):
                 step()
@@ -164,7 +184,7 @@ def _reusable(maker: Maker, folder: Path, store_name: str) -> Index | None:
     return index if manifest and manifest.recipe == recipe() and settings_agree and cut_alike else None
 
 
-def _parts(paths: Sequence[Path], corpus: Path, unchanged: Set[str]) -> Iterator[_Part]:
+def parts_of(paths: Sequence[Path], corpus: Path, unchanged: Set[str]) -> Iterator[Part]:
     """Files in runs of kept and of other ones, no run with more than is dealt with at a time."""
     found: list[tuple[Path, str]] = []
     size = 0
@@ -181,12 +201,12 @@ def _parts(paths: Sequence[Path], corpus: Path, unchanged: Set[str]) -> Iterator
         yield _part(found, unchanged)
 
 
-def _part(found: Sequence[tuple[Path, str]], unchanged: Set[str]) -> _Part:
-    return _Part(tuple(path for path, _ in found), tuple(name for _, name in found), found[0][1] in unchanged)
+def _part(found: Sequence[tuple[Path, str]], unchanged: Set[str]) -> Part:
+    return Part(tuple(path for path, _ in found), tuple(name for _, name in found), found[0][1] in unchanged)
 
 
-def _batches(
-    maker: Maker, parts: Sequence[_Part], *, old: Index | None, scratch: Path, processes: int, report: Progress
+def batches_of(
+    maker: Maker, parts: Sequence[Part], *, old: Index | None, scratch: Path, workers: Workers, report: Progress
 ) -> Iterator[Batch]:
     """The batch of every part, in order.
 
@@ -194,7 +214,7 @@ def _batches(
         CorpusError: files cannot be read; raised when all have been tried.
     """
     changed = [part.paths for part in parts if not part.kept]
-    made = _made(maker, changed, processes=processes)
+    made = workers(maker, changed)
     ticks = iter(report([path for paths in changed for path in paths], "读取、分词 read and cut"))
     copy = _Copier(old, scratch) if old else None
     problems: list[str] = []
@@ -213,7 +233,7 @@ def _batches(
         raise CorpusError(problems)
 
 
-def _made(maker: Maker, groups: Sequence[Sequence[Path]], *, processes: int) -> Iterator[tuple[Batch, list[str]]]:
+def work_here(maker: Maker, groups: Sequence[Sequence[Path]], *, processes: int) -> Iterator[tuple[Batch, list[str]]]:
     """What the maker makes of each group of files, in order."""
     size = sum(path.stat().st_size for paths in groups for path in paths)
     # A model of torch works on all cores by itself, and copies of it would not fit into memory.

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from szqa.assistant import Assistant
     from szqa.datatypes import Answer
     from szqa.progress import ProgressBars
+    from szqa.store import StoreOptions
 
 __all__ = ["app", "main"]
 
@@ -57,6 +59,23 @@ ThresholdOption = Annotated[
 ]
 DataOption = Annotated[Path, typer.Option("--data", help="训练数据文件夹 (folder of training data)")]
 SeedOption = Annotated[int, typer.Option("--seed", help="随机种子 (random seed)")]
+MilvusUriOption = Annotated[
+    str | None,
+    typer.Option(
+        "--milvus-uri",
+        envvar="SZQA_MILVUS_URI",
+        help="Milvus 的地址或 .db 文件 (address of Milvus, or a .db file)",
+    ),
+]
+MilvusTimeoutOption = Annotated[
+    float,
+    typer.Option(
+        "--milvus-timeout",
+        envvar="SZQA_MILVUS_TIMEOUT",
+        min=0.1,
+        help="等待 Milvus 的秒数 (seconds to wait for Milvus)",
+    ),
+]
 SplitOption = Annotated[str | None, typer.Option("--split", help="只评测 dev 或 test (this split only)")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="只用前 N 条 (the first N only)")]
 
@@ -76,7 +95,9 @@ def build(
     index: IndexOption = Path("index"),
     embedder: Annotated[str | None, typer.Option(help="sentence-transformers 模型 (model name or folder)")] = None,
     query_prefix: Annotated[str, typer.Option(help="提问前缀 (put before a question when embedding)")] = "",
-    store: Annotated[str, typer.Option(help="向量库 (vector store)")] = "faiss",
+    store: Annotated[str, typer.Option(help="向量库：faiss 或 milvus (vector store)")] = "faiss",
+    milvus_uri: MilvusUriOption = None,
+    milvus_timeout: MilvusTimeoutOption = 5.0,
     if_stale: Annotated[bool, typer.Option("--if-stale", help="仅在需要时重建 (only when stale)")] = False,
     full: Annotated[bool, typer.Option("--full", help="不沿用旧索引，全部重读 (read every file again)")] = False,
     processes: Annotated[
@@ -88,6 +109,8 @@ def build(
     from szqa.chunker import ChunkerSettings
     from szqa.corpus import user_dictionary
     from szqa.embedder import load_embedder
+    from szqa.engine import engine_class
+    from szqa.engine_building import build_engine_index
     from szqa.index import stale_reasons
     from szqa.text import Segmenter
 
@@ -100,10 +123,18 @@ def build(
             _err.print(f"索引 {index} 已是最新 (up to date)")
             return
         _err.print("重建索引 (building the index): " + "；".join(reasons[:3]))
-    maker = Maker(corpus, model, segmenter, ChunkerSettings())
+    options = _store_options(milvus_uri, milvus_timeout)
+    is_engine = engine_class(store) is not None
+    maker = Maker(corpus, model, segmenter, ChunkerSettings(), with_terms=not is_engine)
     cores = processes or _cores()
     with _progress() as progress:
-        built = build_index(maker, index, store_name=store, processes=cores, full=full, progress=progress)
+        if is_engine:
+            options = options if options.uri else replace(options, uri=str(index / f"{store}.db"))
+            built = build_engine_index(
+                maker, index, store_name=store, options=options, processes=cores, full=full, progress=progress
+            )
+        else:
+            built = build_index(maker, index, store_name=store, processes=cores, full=full, progress=progress)
     manifest = built.manifest
     _err.print(
         f"索引 {index}: {manifest.documents} 篇文档 (documents), {manifest.passages} 条段落 (passages); "
@@ -123,12 +154,16 @@ def ask(
     top_k: TopKOption = 5,
     reader: ReaderOption = None,
     threshold: ThresholdOption = None,
+    milvus_uri: MilvusUriOption = None,
+    milvus_timeout: MilvusTimeoutOption = 5.0,
 ) -> None:
     """提一个问题 (ask a question)."""
     if (question is None) == (batch is None):
         raise typer.BadParameter("给出一个问题，或用 --batch 给出文件 (give a question, or --batch FILE)")
     questions = _read_questions(batch) if batch else [question or ""]
-    assistant = _load(index, reader=reader, threshold=threshold, top_k=top_k)
+    assistant = _load(
+        index, reader=reader, threshold=threshold, top_k=top_k, store=_store_options(milvus_uri, milvus_timeout)
+    )
     for asked in questions:
         try:
             answer = assistant.ask(asked)
@@ -145,9 +180,11 @@ def chat(
     index: IndexOption = Path("index"),
     reader: ReaderOption = None,
     threshold: ThresholdOption = None,
+    milvus_uri: MilvusUriOption = None,
+    milvus_timeout: MilvusTimeoutOption = 5.0,
 ) -> None:
     """在终端里连续提问，Ctrl-D 结束 (ask one question after another; Ctrl-D ends)."""
-    assistant = _load(index, reader=reader, threshold=threshold)
+    assistant = _load(index, reader=reader, threshold=threshold, store=_store_options(milvus_uri, milvus_timeout))
     _err.print("请提问，Ctrl-D 结束 (ask away, Ctrl-D ends)")
     while True:
         try:
@@ -166,11 +203,13 @@ def info(
     index: IndexOption = Path("index"),
     text: Annotated[str | None, typer.Option(help="打印该文档的全文 (print the text of this document id)")] = None,
     as_json: JsonOption = False,
+    milvus_uri: MilvusUriOption = None,
+    milvus_timeout: MilvusTimeoutOption = 5.0,
 ) -> None:
     """显示索引的内容与来历 (show what the index holds and what it was made with)."""
     from szqa.manifest import Manifest
 
-    assistant = _load(index)
+    assistant = _load(index, store=_store_options(milvus_uri, milvus_timeout))
     documents = assistant.index.documents
     if text is not None:
         if text not in documents:
@@ -211,13 +250,16 @@ def serve(
     feedback: Annotated[
         Path | None, typer.Option(help="收集反馈的 SQLite 文件 (SQLite file that collects feedback)")
     ] = None,
+    milvus_uri: MilvusUriOption = None,
+    milvus_timeout: MilvusTimeoutOption = 5.0,
 ) -> None:
     """启动聊天页面、API 与挂件 (serve the chat, the API and the widget)."""
     from szqa import server
 
     _stay_offline(None)
     settings = server.ServerSettings(host=host, port=port, allow_origins=tuple(allow_origin or ()), feedback=feedback)
-    server.serve(_load(index), settings, report=_err.print)
+    assistant = _load(index, store=_store_options(milvus_uri, milvus_timeout))
+    server.serve(assistant, settings, report=_err.print)
 
 
 @feedback_app.command("export")
@@ -258,6 +300,8 @@ def eval_command(
     top_k: TopKOption = 5,
     mode: Annotated[Literal["hybrid", "lexical"], typer.Option(help="检索方式 (retrieval)")] = "hybrid",
     name: Annotated[str | None, typer.Option(help="报告里的名称 (what to call the run)")] = None,
+    milvus_uri: MilvusUriOption = None,
+    milvus_timeout: MilvusTimeoutOption = 5.0,
 ) -> None:
     """评测问答质量，或比较两次评测 (measure the answers, or compare two runs)."""
     from szqa import report
@@ -279,6 +323,7 @@ def eval_command(
         split=split,
         limit=limit,
         name=name,
+        store=_store_options(milvus_uri, milvus_timeout),
     )
     with _progress() as progress:
         run = report.run_evaluation(options, progress=progress)
@@ -410,10 +455,25 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _load(index: Path, *, reader: str | None = None, threshold: float | None = None, top_k: int = 5) -> Assistant:
+def _load(
+    index: Path,
+    *,
+    reader: str | None = None,
+    threshold: float | None = None,
+    top_k: int = 5,
+    store: StoreOptions | None = None,
+) -> Assistant:
     from szqa.assistant import Assistant
+    from szqa.store import StoreOptions
 
-    return Assistant.load(index, reader=reader, threshold=threshold, top_k=top_k)
+    return Assistant.load(index, reader=reader, threshold=threshold, top_k=top_k, store=store or StoreOptions())
+
+
+def _store_options(uri: str | None, timeout_s: float) -> StoreOptions:
+    """How Milvus is reached; its token comes from the environment, where other users of the machine do not see it."""
+    from szqa.store import StoreOptions
+
+    return StoreOptions(uri, timeout_s, os.environ.get("SZQA_MILVUS_TOKEN", ""))
 
 
 def _compare(old_path: Path, new_path: Path, *, output: Path | None, as_json: bool) -> None:
@@ -469,8 +529,10 @@ def _print_answer(assistant: Assistant, answer: Answer, *, as_json: bool, explai
 
 
 def _explanation(assistant: Assistant, answer: Answer) -> Iterator[str]:
+    from szqa.retriever import matched_words
+
     for hit in answer.hits:
-        words = " ".join(assistant.index.lexical.matched_words(answer.question, hit.passage)) or "—"
+        words = " ".join(matched_words(assistant.index.segmenter, answer.question, hit.passage)) or "—"
         yield (
             f"#{hit.rank} {hit.passage.id}  总分 score {hit.score:.3f}  BM25 {hit.lexical_score:.2f}  "
             f"余弦 cosine {hit.dense_score:.3f}\n   命中词 matched: {words}\n   {hit.passage.text}"

@@ -7,7 +7,8 @@ SzqaError
 ├── QuestionError         a question that cannot be asked: empty or too long
 ├── IndexMissingError     no index where one was expected
 ├── IndexFormatError      an index that is half-written, foreign, or made with other settings
-└── MissingExtraError     an optional dependency is not installed
+├── MissingExtraError     an optional dependency is not installed
+└── StoreUnavailableError a vector store on another machine is down, slow, or refuses
 
 Messages are in Chinese first, with the English beside it, because they are shown to users as they are.
 """
@@ -24,6 +25,7 @@ __all__ = [
     "IndexMissingError",
     "MissingExtraError",
     "QuestionError",
+    "StoreUnavailableError",
     "SzqaError",
 ]
 
@@ -85,3 +87,7 @@ class MissingExtraError(SzqaError):
     def __init__(self, extra: str, purpose: str) -> None:
         self.extra = extra
         super().__init__(f"{purpose}，需要先安装 (install first): pip install 'szqa[{extra}]'")
+
+
+class StoreUnavailableError(SzqaError):
+    """A vector store that runs elsewhere is down, does not answer in time, or refuses; asking later may help."""
