@@ -11,7 +11,7 @@ from typing import Final
 
 from szqa.datatypes import Citation, Document
 from szqa.dialogue import Turn
-from szqa.errors import QuestionError
+from szqa.errors import QuestionError, StoreUnavailableError
 from szqa.feedback import MAX_COMMENT_CHARS
 from szqa.rendering import segments
 from szqa.server.pages import environment, source_blocks
@@ -108,7 +108,7 @@ class Conversation:
             reply = service.ask(question, history, verbatim=verbatim)
         except BusyError:
             yield Conversation((*kept, replace(asked, problem=WORDS[language].busy)))
-        except QuestionError as error:
+        except (QuestionError, StoreUnavailableError) as error:
             yield Conversation((*kept, replace(asked, problem=str(error))))
         else:
             yield Conversation((*kept, replace(asked, reply=reply)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from szqa.errors import QuestionError, SzqaError
+from szqa.errors import QuestionError, StoreUnavailableError, SzqaError
 from szqa.server.service import BusyError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _TITLES: Final = {
     413: "请求太大 (request too large)",
     422: "请求内容不对 (invalid request)",
     500: "服务器出错 (internal error)",
-    503: "服务繁忙 (busy)",
+    503: "暂时不能回答 (cannot answer now)",
 }
 _RETRY_AFTER_S: Final = "2"
 # Pydantic's kinds of errors that a caller of this API can make.
@@ -59,7 +59,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         return problem(422, "；".join(faults))
 
     async def refused(_request: Request, error: Exception) -> Response:
-        if isinstance(error, BusyError):
+        if isinstance(error, BusyError | StoreUnavailableError):
             return problem(503, str(error), headers={"Retry-After": _RETRY_AFTER_S})
         return problem(422 if isinstance(error, QuestionError) else 500, str(error))
 

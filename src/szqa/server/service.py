@@ -16,7 +16,7 @@ from typing import Final
 from szqa.assistant import MAX_QUESTION_CHARS, Assistant, check_question
 from szqa.datatypes import Answer
 from szqa.dialogue import Turn, standalone
-from szqa.errors import SzqaError
+from szqa.errors import StoreUnavailableError, SzqaError
 from szqa.feedback import Feedback, FeedbackStore, Source
 from szqa.server.starters import Starters
 
@@ -86,6 +86,7 @@ class Service:
         Raises:
             QuestionError: the question cannot be asked.
             BusyError: too many questions are waiting.
+            StoreUnavailableError: the passages are kept elsewhere, and cannot be reached.
         """
         asked = check_question(question)
         if not self._waiting.acquire(blocking=False):
@@ -94,7 +95,7 @@ class Service:
             with self._lock:
                 understood = asked if verbatim else self._standalone(asked, history[-MAX_TURNS:])
                 answer = self.assistant.ask(understood)
-            suggestions = self._starters.near(answer) if answer.abstained else ()
+            suggestions = self._near(answer) if answer.abstained else ()
         finally:
             self._waiting.release()
         reply = Reply(secrets.token_urlsafe(12), asked, answer, suggestions)
@@ -102,8 +103,11 @@ class Service:
         return reply
 
     def starters(self) -> tuple[str, ...]:
-        """Questions that the documents answer, to begin with."""
-        return self._starters.first()
+        """Questions that the documents answer, to begin with; none while the passages cannot be reached."""
+        try:
+            return self._starters.first()
+        except StoreUnavailableError:
+            return ()
 
     def rate(self, reply_id: str, *, question: str, answer: str | None, helpful: bool, comment: str = "") -> None:
         """Keep an opinion; what was answered is taken from memory, and from the caller where it is forgotten."""
@@ -133,6 +137,12 @@ class Service:
             "store": self.assistant.index.store_name,
         }
         return settings | ({"created": manifest.created} if manifest else {})
+
+    def _near(self, answer: Answer) -> tuple[str, ...]:
+        try:
+            return self._starters.near(answer)
+        except StoreUnavailableError:  # gone since the answer, which stands
+            return ()
 
     def _standalone(self, asked: str, history: Sequence[Turn]) -> str:
         understood = standalone(asked, history, segmenter=self.assistant.index.segmenter)
