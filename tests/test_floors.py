@@ -23,7 +23,7 @@ FLOORS = (
         "records",
     },
     {"alignment", "cues", "batches", "engine", "milvus_connection"},
-    {"examiner", "writing", "milvus"},
+    {"examiner", "writing", "milvus", "blocks"},
     {"index"},
     {"building", "engine_index"},
     {"engine_building", "ray_workers"},

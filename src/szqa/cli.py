@@ -103,6 +103,9 @@ def build(
     processes: Annotated[
         int | None, typer.Option(min=1, help="进程数，默认每核一个 (processes; one a core by default)")
     ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="由谁来做：本机进程或 Ray (who does the work: this machine or Ray)")
+    ] = "local",
 ) -> None:
     """读取语料，建立索引；只重读有改动的文件 (build the index; reads only files that changed)."""
     from szqa.building import Maker, build_index
@@ -112,6 +115,7 @@ def build(
     from szqa.engine import engine_class
     from szqa.engine_building import build_engine_index
     from szqa.index import stale_reasons
+    from szqa.ray_workers import RayWorkers
     from szqa.text import Segmenter
 
     _stay_offline(embedder)
@@ -127,14 +131,27 @@ def build(
     is_engine = engine_class(store) is not None
     maker = Maker(corpus, model, segmenter, ChunkerSettings(), with_terms=not is_engine)
     cores = processes or _cores()
+    # RAY_ADDRESS is what Ray's own tools read.
+    ray = RayWorkers(index / "blocks", cores, os.environ.get("RAY_ADDRESS")) if engine == "ray" else None
     with _progress() as progress:
         if is_engine:
             options = options if options.uri else replace(options, uri=str(index / f"{store}.db"))
             built = build_engine_index(
-                maker, index, store_name=store, options=options, processes=cores, full=full, progress=progress
+                maker,
+                index,
+                store_name=store,
+                options=options,
+                processes=cores,
+                workers=ray,
+                full=full,
+                progress=progress,
             )
         else:
-            built = build_index(maker, index, store_name=store, processes=cores, full=full, progress=progress)
+            built = build_index(
+                maker, index, store_name=store, processes=cores, workers=ray, full=full, progress=progress
+            )
+    if ray:
+        ray.clear()
     manifest = built.manifest
     _err.print(
         f"索引 {index}: {manifest.documents} 篇文档 (documents), {manifest.passages} 条段落 (passages); "

@@ -99,24 +99,24 @@ class MilvusConnection:
             logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)
             from pymilvus import MilvusClient
             from pymilvus.exceptions import ConnectionConfigException, MilvusException
-            from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential
+            from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
             deadline = monotonic() + self._options.timeout_s
+
+            def connect() -> MilvusClient:
+                left = max(0.05, deadline - monotonic())
+                return MilvusClient(uri=self.uri, token=self._options.token, timeout=left)
 
             def passing(error: BaseException) -> bool:
                 return isinstance(error, MilvusException) and not isinstance(error, ConnectionConfigException)
 
-            @retry(
+            tries = Retrying(
                 retry=retry_if_exception(passing),
                 wait=wait_exponential(multiplier=0.1, max=1),
                 stop=stop_after_delay(max(0.0, self._options.timeout_s - 1)),
                 reraise=True,
             )
-            def connect() -> MilvusClient:
-                left = max(0.05, deadline - monotonic())
-                return MilvusClient(uri=self.uri, token=self._options.token, timeout=left)
-
-            self._client = connect()
+            self._client = tries(connect)
         return self._client
 
     def _explained(self, error: MilvusException) -> Exception:
