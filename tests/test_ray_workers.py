@@ -91,8 +91,11 @@ def two_workers() -> Iterator[None]:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.usefixtures("two_workers", "small_groups")
-def test_ray_makes_the_same_index_and_goes_on_where_it_stopped(corpus: Path, tmp_path: Path) -> None:
-    maker = make_maker(corpus)
+def test_ray_makes_the_same_index_and_goes_on_where_it_stopped(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # as it is called: from beside the corpus
+    maker = make_maker(Path("corpus"))
     workers = RayWorkers(tmp_path / "blocks", 2)
     build_index(maker, tmp_path / "plain", progress=silent)
     build_index(maker, tmp_path / "ray", workers=workers, progress=silent)

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -60,8 +60,10 @@ class RayWorkers:
             MissingExtraError: Ray is not installed.
             ConfigurationError: Ray cannot be reached, or a process died.
         """
+        # Ray's processes have working folders of their own.
         blocks = Blocks(self.folder.absolute())
-        keys = [_key(maker, paths) for paths in groups]
+        maker = replace(maker, corpus=maker.corpus.absolute())
+        keys = [_key(maker, [path.absolute() for path in paths]) for paths in groups]
         tasks: list[_Task] = [
             {"number": number, "key": key, "paths": [str(path.absolute()) for path in paths]}
             for number, (key, paths) in enumerate(zip(keys, groups, strict=True))
