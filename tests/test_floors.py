@@ -23,10 +23,11 @@ FLOORS = (
         "feedback",
         "records",
     },
-    {"alignment", "cues", "batches", "generations"},
-    {"examiner", "writing"},
+    {"alignment", "cues", "batches", "generations", "engine", "milvus_connection"},
+    {"examiner", "writing", "milvus", "blocks"},
     {"index", "network", "ranker"},
-    {"building", "reader", "hub_reader"},
+    {"building", "engine_index"},
+    {"engine_building", "ray_workers", "reader", "hub_reader"},
     {"retriever", "dialogue"},
     {"assistant"},
     {"goldset", "rendering", "training"},
@@ -35,6 +36,7 @@ FLOORS = (
     {"cli"},
 )
 HEAVY = {"torch", "sentence_transformers", "gradio", "fastapi", "transformers", "faiss", "jieba", "onnxruntime"}
+HEAVY |= {"pymilvus", "grpc", "tenacity", "ray"}
 
 
 def _floor(module: str) -> int:

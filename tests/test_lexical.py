@@ -62,11 +62,6 @@ def test_nothing_known_scores_zero(passages: list[Passage], segmenter: Segmenter
     assert not scores.any()
 
 
-def test_matched_words(passages: list[Passage], segmenter: Segmenter) -> None:
-    index = LexicalIndex.build(passages, segmenter)
-    assert index.matched_words("海南的失业率是多少", passages[2]) == ("海南", "失业", "失业率")
-
-
 def test_written_in_parts_it_scores_alike(passages: list[Passage], segmenter: Segmenter, tmp_path: Path) -> None:
     index = LexicalIndex.build(passages, segmenter)
     builder = LexicalBuilder(tmp_path, tmp_path, segmenter)

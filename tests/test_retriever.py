@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from conftest import HashEmbedder, make_document
-from szqa.datatypes import Document
+from szqa.datatypes import Document, Passage
 from szqa.index import Index
-from szqa.retriever import Retriever
+from szqa.retriever import Retriever, matched_words
 from szqa.text import Segmenter
 
 
@@ -59,3 +59,8 @@ def test_title_finds_the_sister_document(embedder: HashEmbedder, segmenter: Segm
     index = Index.build(sisters, embedder=embedder, segmenter=segmenter)
     hits = Retriever(index).search("海南的失业率是多少")
     assert hits[0].passage.title == "海南政府工作报告"
+
+
+def test_matched_words(segmenter: Segmenter) -> None:
+    passage = Passage("x:0-4", "x", "海南", (), "失业率。", 0, 4)
+    assert matched_words(segmenter, "海南的失业率是多少", passage) == ("海南", "失业", "失业率")

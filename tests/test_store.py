@@ -1,6 +1,7 @@
 """Every vector store answers as brute force does."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from szqa.errors import ConfigurationError, IndexFormatError
-from szqa.store import STORES, VectorStore, store_class
+from szqa.store import STORES, StoreOptions, VectorStore, store_class
 
 
 @pytest.fixture
@@ -36,7 +37,19 @@ def _clustered(vectors: NDArray[np.float32], folder: Path) -> VectorStore:
         return _flat_mapped(vectors, folder)
 
 
-KINDS = {"faiss flat": _flat, "faiss flat, mapped": _flat_mapped, "faiss ivf": _clustered}
+def _milvus(vectors: NDArray[np.float32], folder: Path) -> VectorStore:
+    if find_spec("milvus_lite") is None:
+        pytest.skip("needs milvus-lite: pip install 'szqa[milvus]'")
+    from szqa.milvus import MilvusStore
+
+    folder.mkdir(parents=True, exist_ok=True)
+    made = MilvusStore(vectors.shape[1], StoreOptions(str(folder / "milvus.db"), timeout_s=60))
+    made.add(vectors[:30])
+    made.add(vectors[30:])
+    return made
+
+
+KINDS = {"faiss flat": _flat, "faiss flat, mapped": _flat_mapped, "faiss ivf": _clustered, "milvus": _milvus}
 
 
 def test_every_store_has_its_kinds_tested() -> None:

@@ -1,10 +1,11 @@
 """Open-domain figures on a SQuAD, CMRC 2018 or DRCD file: every context is a document of one in-memory index.
 
-Usage: python eval/benchmarks/squad.py FILE [--limit N] [--json]
+Usage: python eval/benchmarks/squad.py FILE [--limit N] [--json] [--store milvus [--milvus-uri URI]]
 
 Retrieval is measured by documents (the rank of the first passage of the question's own context) for lexical, dense
 and hybrid search; answers by EM and F1 over all contexts, and reading with the context given. The reader answers
 every question here (threshold 0), as the official script expects; "at the threshold" is the product's own behaviour.
+With another store than FAISS, only retrieval is measured: reading is the same.
 CMRC 2018 dev is for reporting: nothing may be tuned on these figures.
 """
 
@@ -16,18 +17,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import track
 
+from szqa.batches import make_batch
+from szqa.chunker import ChunkerSettings
 from szqa.datatypes import Hit
 from szqa.embedder import load_embedder
+from szqa.engine import ENGINES
+from szqa.engine_index import EngineIndex, write_engine_index
 from szqa.evaluation import RANKING_MEASURES, QuestionRow, ranking_scores
-from szqa.goldset import Question, read_evaluation_set
+from szqa.goldset import EvaluationSet, Question, read_evaluation_set
 from szqa.index import Index
 from szqa.report import EvaluationOptions, run_evaluation
-from szqa.retriever import Mode, Retriever
+from szqa.retriever import AnyRetriever, EngineRetriever, Mode, Retriever
+from szqa.store import STORES, StoreOptions
 from szqa.text import Segmenter
 
 _Item = TypeVar("_Item")
@@ -43,8 +50,16 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--limit", type=int, help="first so many questions only; every context stays")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--store", choices=sorted(STORES), default="faiss", help="what is searched")
+    parser.add_argument("--milvus-uri", help="a server; milvus-lite in a temporary folder by default")
     options = parser.parse_args()
-    figures = {"retrieval": _retrieval(options.file, options.limit), "answers": _answers(options.file, options.limit)}
+    if options.store in ENGINES:
+        figures = {"retrieval": _retrieval_by_engine(options.file, options.limit, options.store, options.milvus_uri)}
+    else:
+        figures = {
+            "retrieval": _retrieval(options.file, options.limit),
+            "answers": _answers(options.file, options.limit),
+        }
     if options.json:
         print(json.dumps({"file": options.file.name, **figures}, ensure_ascii=False, indent=1))
         return
@@ -60,7 +75,36 @@ def _retrieval(file: Path, limit: int | None) -> dict[str, dict[str, float]]:
     index = Index.build(
         evaluation_set.documents, embedder=load_embedder(None, segmenter), segmenter=segmenter, progress=_progress
     )
-    retriever = Retriever(index)
+    return _ranked(evaluation_set, Retriever(index), limit)
+
+
+def _retrieval_by_engine(file: Path, limit: int | None, store: str, uri: str | None) -> dict[str, dict[str, float]]:
+    """The same, searched by an engine."""
+    evaluation_set = read_evaluation_set(file)
+    segmenter = Segmenter()
+    embedder, settings = load_embedder(None, segmenter), ChunkerSettings()
+    with TemporaryDirectory() as name:
+        options = StoreOptions(uri or str(Path(name) / "milvus.db"), timeout_s=60)
+        batch = make_batch(
+            evaluation_set.documents, segmenter=segmenter, embedder=embedder, settings=settings, with_terms=False
+        )
+        write_engine_index(
+            Path(name),
+            [batch],
+            sources={},
+            embedder=embedder,
+            segmenter=segmenter,
+            store_name=store,
+            options=options,
+            settings=settings,
+        )
+        index = EngineIndex.load(Path(name), make_embedder=lambda _, __: embedder, options=options)
+        figures = _ranked(evaluation_set, EngineRetriever(index), limit)
+        index.engine.drop()
+        return figures
+
+
+def _ranked(evaluation_set: EvaluationSet, retriever: AnyRetriever, limit: int | None) -> dict[str, dict[str, float]]:
     questions = [question for question in evaluation_set.questions[:limit] if question.text.strip()]
     figures: dict[str, dict[str, float]] = {}
     for mode in _MODES:

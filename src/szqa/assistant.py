@@ -13,11 +13,13 @@ from time import perf_counter
 
 from szqa.datatypes import Answer, Citation, Hit, Passage, Span
 from szqa.embedder import Embedder, load_embedder
+from szqa.engine_index import EngineIndex, open_index
 from szqa.errors import ConfigurationError, IndexFormatError, QuestionError
 from szqa.index import Index
 from szqa.manifest import Manifest
 from szqa.reader import Reader, load_reader
-from szqa.retriever import Mode, Retriever
+from szqa.retriever import AnyRetriever, Mode, make_retriever
+from szqa.store import AS_RECORDED, StoreOptions
 from szqa.text import Segmenter, fold, split_sentences
 
 __all__ = ["MAX_QUESTION_CHARS", "Assistant", "check_question"]
@@ -42,8 +44,8 @@ class Assistant:
         top_k: number of passages that are read.
     """
 
-    index: Index
-    retriever: Retriever
+    index: Index | EngineIndex
+    retriever: AnyRetriever
     reader: Reader
     threshold: float
     top_k: int = _TOP_K
@@ -57,6 +59,7 @@ class Assistant:
         reader: str | None = None,
         threshold: float | None = None,
         top_k: int = _TOP_K,
+        store: StoreOptions = AS_RECORDED,
     ) -> Assistant:
         """Load an index and the models it needs.
 
@@ -66,6 +69,7 @@ class Assistant:
             reader: name of the reader; the shipped one by default.
             threshold: score from which an answer is given; the reader's own by default.
             top_k: number of passages that are read.
+            store: how a store that runs elsewhere is reached.
 
         Raises:
             IndexMissingError: there is no index.
@@ -81,12 +85,17 @@ class Assistant:
                 )
             return load_embedder(manifest.embedder, segmenter, query_prefix=manifest.query_prefix)
 
-        index = Index.load(Path(index_dir), make_embedder=make_embedder)
+        index = open_index(Path(index_dir), make_embedder=make_embedder, options=store)
         return cls.over(index, reader=reader, threshold=threshold, top_k=top_k)
 
     @classmethod
     def over(
-        cls, index: Index, *, reader: str | None = None, threshold: float | None = None, top_k: int = _TOP_K
+        cls,
+        index: Index | EngineIndex,
+        *,
+        reader: str | None = None,
+        threshold: float | None = None,
+        top_k: int = _TOP_K,
     ) -> Assistant:
         """Make an assistant over an index in memory; arguments and errors as for ``load``."""
         if top_k < 1:
@@ -95,7 +104,7 @@ class Assistant:
         threshold = loaded.threshold if threshold is None else threshold
         if not 0 <= threshold <= 1:
             raise ConfigurationError(f"threshold 为 {threshold}，应在 0 与 1 之间 (must be between 0 and 1)")
-        return cls(index, Retriever(index), loaded, threshold, top_k)
+        return cls(index, make_retriever(index), loaded, threshold, top_k)
 
     def is_stale(self) -> bool:
         """Whether another index stands by now where this one's was loaded from; see ``Index.is_stale``."""
@@ -110,6 +119,7 @@ class Assistant:
 
         Raises:
             QuestionError: the question is empty or longer than ``MAX_QUESTION_CHARS``.
+            StoreUnavailableError: the passages are kept elsewhere, and cannot be reached.
         """
         asked = check_question(question)
         started = perf_counter()

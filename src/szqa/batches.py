@@ -60,15 +60,21 @@ class Batch:
 
 
 def make_batch(
-    documents: Iterable[Document], *, segmenter: Segmenter, embedder: Embedder, settings: ChunkerSettings
+    documents: Iterable[Document],
+    *,
+    segmenter: Segmenter,
+    embedder: Embedder,
+    settings: ChunkerSettings,
+    with_terms: bool = True,
 ) -> Batch:
-    """Cut documents into passages, these into terms, and embed them."""
+    """Cut documents into passages, these into terms (unless a search engine does that), and embed them."""
     entries, passages = [], []
     for document in documents:
         cut = chunk(document, settings)
         passages += cut
         entries.append(Entry(document.id, document_line(document), tuple(map(passage_line, cut))))
-    return Batch(tuple(entries), passage_terms(passages, segmenter), _embed(passages, embedder))
+    terms = passage_terms(passages if with_terms else [], segmenter)
+    return Batch(tuple(entries), terms, _embed(passages, embedder))
 
 
 def embedding_text(passage: Passage) -> str:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -42,7 +43,7 @@ from szqa.store import store_class
 from szqa.text import Segmenter
 from szqa.writing import IndexWriter
 
-__all__ = ["Build", "Maker", "build_index"]
+__all__ = ["Build", "Maker", "Part", "Workers", "batches_of", "build_index", "parts_of", "work_here"]
 
 # Bytes of files that are worked on at a time: bounds memory.
 _BATCH_BYTES: Final = 256 * 1024
@@ -64,6 +65,7 @@ class Maker:
         segmenter: cuts them.
         settings: how documents are cut into passages.
         limits: what a file may take.
+        with_terms: whether passages are cut into index terms, too; a search engine does that by itself.
     """
 
     corpus: Path
@@ -71,8 +73,9 @@ class Maker:
     segmenter: Segmenter
     settings: ChunkerSettings
     limits: Limits = field(default_factory=Limits)
+    with_terms: bool = True
 
-    def make(self, paths: Sequence[Path], isolation: Isolation) -> tuple[Batch, list[str]]:
+    def make(self, paths: Sequence[Path], isolation: Isolation | None = None) -> tuple[Batch, list[str]]:
         """The batch of some files, and what is wrong with those that cannot be read."""
         documents: list[Document] = []
         problems: list[str] = []
@@ -81,8 +84,21 @@ class Maker:
                 documents.append(load_document(path, root=self.corpus, limits=self.limits, isolation=isolation))
             except CorpusError as error:
                 problems += error.problems
-        batch = make_batch(documents, segmenter=self.segmenter, embedder=self.embedder, settings=self.settings)
+        batch = make_batch(
+            documents,
+            segmenter=self.segmenter,
+            embedder=self.embedder,
+            settings=self.settings,
+            with_terms=self.with_terms,
+        )
         return batch, problems
+
+
+class Workers(Protocol):
+    """What has a maker work on files, in whichever processes."""
+
+    def __call__(self, maker: Maker, groups: Sequence[Sequence[Path]]) -> Iterator[tuple[Batch, list[str]]]:
+        """What the maker makes of each group of files, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +117,7 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """Files that follow each other in the corpus and are dealt with together.
 
     Attributes:
@@ -121,6 +137,7 @@ def build_index(
     *,
     store_name: str = "faiss",
     processes: int = 1,
+    workers: Workers | None = None,
     full: bool = False,
     skip: Callable[[str], None] | None = None,
     wait_s: float = DEFAULT_WAIT_S,
@@ -133,6 +150,7 @@ def build_index(
         folder: of the index; made if missing.
         store_name: the store's name in ``STORES``.
         processes: how many may work at once; a script that asks for several needs ``if __name__ == "__main__"``.
+        workers: work on the files instead of processes of this machine.
         full: read every file even where nothing changed.
         skip: called with what is wrong with a file, which is then left out; by default one is one too many.
         wait_s: seconds to wait for another build to end.
@@ -144,9 +162,10 @@ def build_index(
         IndexBusyError: another build did not end in time.
         IndexWriteError: it cannot be written; the index of before is whole.
     """
+    at_work = workers or partial(work_here, processes=processes)
     old = None if full else _reusable(maker, folder, store_name)
     build = _bring_up_to_date(
-        maker, folder, old, store_name=store_name, processes=processes, skip=skip, wait_s=wait_s, progress=progress
+        maker, folder, old, store_name=store_name, workers=at_work, skip=skip, wait_s=wait_s, progress=progress
     )
     del old  # its files were in use until now
     remove_unused(folder, wait_s=wait_s)
@@ -159,7 +178,7 @@ def _bring_up_to_date(
     old: Index | None,
     *,
     store_name: str,
-    processes: int,
+    workers: Workers,
     skip: Callable[[str], None] | None,
     wait_s: float,
     progress: Progress,
@@ -171,7 +190,7 @@ def _bring_up_to_date(
     before = old.manifest.sources if old and old.manifest else {}
     held = {name for name in before if old and document_id(name) in old.documents}  # a skipped file is not there
     same = {name for name in held if sources.get(name) == before[name]}
-    parts = list(_parts(paths, maker.corpus, same))
+    parts = list(parts_of(paths, maker.corpus, same))
     kept = sum(len(part.names) for part in parts if part.kept)
     if old and old.manifest and kept == len(paths) and sources == before and not problems:
         return Build(old.manifest, 0, kept)
@@ -179,8 +198,8 @@ def _bring_up_to_date(
     def fill(home: Path) -> Manifest:
         store = store_class(store_name)(maker.embedder.dimension)
         with IndexWriter(home, segmenter=maker.segmenter, store=store) as writer:
-            batches = _batches(
-                maker, parts, problems, old=old, scratch=writer.scratch, processes=processes, report=progress, skip=skip
+            batches = batches_of(
+                maker, parts, problems, old=old, scratch=writer.scratch, workers=workers, report=progress, skip=skip
             )
             for batch in batches:
                 writer.add(batch)
@@ -208,7 +227,7 @@ def _reusable(maker: Maker, folder: Path, store_name: str) -> Index | None:
     return index if manifest and manifest.recipe == recipe() and settings_agree and cut_alike else None
 
 
-def _parts(paths: Sequence[Path], corpus: Path, unchanged: Set[str]) -> Iterator[_Part]:
+def parts_of(paths: Sequence[Path], corpus: Path, unchanged: Set[str]) -> Iterator[Part]:
     """Files in runs of kept and of other ones, no run with more than is dealt with at a time."""
     found: list[tuple[Path, str]] = []
     size = 0
@@ -225,18 +244,18 @@ def _parts(paths: Sequence[Path], corpus: Path, unchanged: Set[str]) -> Iterator
         yield _part(found, unchanged)
 
 
-def _part(found: Sequence[tuple[Path, str]], unchanged: Set[str]) -> _Part:
-    return _Part(tuple(path for path, _ in found), tuple(name for _, name in found), found[0][1] in unchanged)
+def _part(found: Sequence[tuple[Path, str]], unchanged: Set[str]) -> Part:
+    return Part(tuple(path for path, _ in found), tuple(name for _, name in found), found[0][1] in unchanged)
 
 
-def _batches(
+def batches_of(
     maker: Maker,
-    parts: Sequence[_Part],
+    parts: Sequence[Part],
     problems: Sequence[str],
     *,
     old: Index | None,
     scratch: Path,
-    processes: int,
+    workers: Workers,
     report: Progress,
     skip: Callable[[str], None] | None,
 ) -> Iterator[Batch]:
@@ -246,7 +265,7 @@ def _batches(
         CorpusError: something is wrong with files and they are not to be skipped; raised when all have been tried.
     """
     changed = [part.paths for part in parts if not part.kept]
-    made = _made(maker, changed, processes=processes)
+    made = workers(maker, changed)
     ticks = iter(report([path for paths in changed for path in paths], "读取、分词 read and cut"))
     copy = _Copier(old, scratch) if old else None
     problems = list(problems)
@@ -264,7 +283,7 @@ def _batches(
     report_problems(problems, skip)
 
 
-def _made(maker: Maker, groups: Sequence[Sequence[Path]], *, processes: int) -> Iterator[tuple[Batch, list[str]]]:
+def work_here(maker: Maker, groups: Sequence[Sequence[Path]], *, processes: int) -> Iterator[tuple[Batch, list[str]]]:
     """What the maker makes of each group of files, in order."""
     size = sum(path.stat().st_size for paths in groups for path in paths)
     # A model of torch works on all cores by itself, and copies of it would not fit into memory.

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from szqa.building import Maker
     from szqa.datatypes import Answer
     from szqa.progress import ProgressBars
+    from szqa.ray_workers import RayWorkers
+    from szqa.store import StoreOptions
 
 __all__ = ["app", "main"]
 
@@ -61,6 +64,23 @@ ThresholdOption = Annotated[
 ]
 DataOption = Annotated[Path, typer.Option("--data", help="训练数据文件夹 (folder of training data)")]
 SeedOption = Annotated[int, typer.Option("--seed", help="随机种子 (random seed)")]
+MilvusUriOption = Annotated[
+    str | None,
+    typer.Option(
+        "--milvus-uri",
+        envvar="SZQA_MILVUS_URI",
+        help="Milvus 的地址或 .db 文件 (address of Milvus, or a .db file)",
+    ),
+]
+MilvusTimeoutOption = Annotated[
+    float,
+    typer.Option(
+        "--milvus-timeout",
+        envvar="SZQA_MILVUS_TIMEOUT",
+        min=0.1,
+        help="等待 Milvus 的秒数 (seconds to wait for Milvus)",
+    ),
+]
 SplitOption = Annotated[str | None, typer.Option("--split", help="只评测 dev 或 test (this split only)")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="只用前 N 条 (the first N only)")]
 
@@ -80,7 +100,9 @@ def build(
     index: IndexOption = Path("index"),
     embedder: Annotated[str | None, typer.Option(help="sentence-transformers 模型 (model name or folder)")] = None,
     query_prefix: Annotated[str, typer.Option(help="提问前缀 (put before a question when embedding)")] = "",
-    store: Annotated[str, typer.Option(help="向量库 (vector store)")] = "faiss",
+    store: Annotated[str, typer.Option(help="向量库：faiss 或 milvus (vector store)")] = "faiss",
+    milvus_uri: MilvusUriOption = None,
+    milvus_timeout: MilvusTimeoutOption = 5.0,
     if_stale: Annotated[bool, typer.Option("--if-stale", help="仅在需要时重建 (only when stale)")] = False,
     full: Annotated[bool, typer.Option("--full", help="不沿用旧索引，全部重读 (read every file again)")] = False,
     processes: Annotated[
@@ -93,21 +115,27 @@ def build(
     wait: Annotated[
         float, typer.Option(min=0, help="等待另一个构建的秒数，0 为不等 (seconds to wait for another build)")
     ] = 600,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="由谁来做：本机进程或 Ray (who does the work: this machine or Ray)")
+    ] = "local",
 ) -> None:
     """读取语料，建立索引；只重读有改动的文件 (build the index; reads only files that changed)."""
     from szqa.building import Maker
     from szqa.chunker import ChunkerSettings
     from szqa.corpus import Limits, user_dictionary
     from szqa.embedder import load_embedder
+    from szqa.engine import engine_class
     from szqa.generations import build_lock
     from szqa.index import stale_reasons
+    from szqa.ray_workers import RayWorkers
     from szqa.text import Segmenter
 
     _stay_offline(embedder)
     segmenter = Segmenter(user_dictionary(corpus))
     model = load_embedder(embedder, segmenter, query_prefix=query_prefix)
     limits = Limits(file_bytes=int(max_file_mb * 2**20))
-    maker = Maker(corpus, model, segmenter, ChunkerSettings(), limits)
+    maker = Maker(corpus, model, segmenter, ChunkerSettings(), limits, with_terms=engine_class(store) is None)
+    options = _store_options(milvus_uri, milvus_timeout)
     with build_lock(index, wait_s=wait, waiting=lambda: _err.print(_WAITING.format(index=index, wait=wait))):
         if if_stale:
             reasons = stale_reasons(index, corpus, embedder=model, segmenter=segmenter)
@@ -115,17 +143,54 @@ def build(
                 _err.print(f"索引 {index} 已是最新 (up to date)")
                 return
             _err.print("重建索引 (building the index): " + "；".join(reasons[:3]))
-        _build(maker, index, store=store, processes=processes or _cores(), full=full, skip=skip_unreadable)
+        cores = processes or _cores()
+        # RAY_ADDRESS is what Ray's own tools read.
+        ray = RayWorkers(index / "blocks", cores, os.environ.get("RAY_ADDRESS")) if engine == "ray" else None
+        _build(maker, index, store=store, options=options, cores=cores, ray=ray, full=full, skip=skip_unreadable)
+        if ray:
+            ray.clear()
 
 
-def _build(maker: Maker, index: Path, *, store: str, processes: int, full: bool, skip: bool) -> None:
+def _build(
+    maker: Maker,
+    index: Path,
+    *,
+    store: str,
+    options: StoreOptions,
+    cores: int,
+    ray: RayWorkers | None,
+    full: bool,
+    skip: bool,
+) -> None:
     from szqa.building import build_index
+    from szqa.engine import engine_class
+    from szqa.engine_building import build_engine_index
 
     skipped = _print_skipped if skip else None
     with _progress() as progress:
-        built = build_index(
-            maker, index, store_name=store, processes=processes, full=full, skip=skipped, progress=progress
-        )
+        if engine_class(store):
+            built = build_engine_index(
+                maker,
+                index,
+                store_name=store,
+                options=options if options.uri else replace(options, uri=str(index / f"{store}.db")),
+                processes=cores,
+                workers=ray,
+                full=full,
+                skip=skipped,
+                progress=progress,
+            )
+        else:
+            built = build_index(
+                maker,
+                index,
+                store_name=store,
+                processes=cores,
+                workers=ray,
+                full=full,
+                skip=skipped,
+                progress=progress,
+            )
     manifest = built.manifest
     _err.print(
         f"索引 {index}: {manifest.documents} 篇文档 (documents), {manifest.passages} 条段落 (passages); "
@@ -149,12 +214,16 @@ def ask(
     top_k: TopKOption = 5,
     reader: ReaderOption = None,
     threshold: ThresholdOption = None,
+    milvus_uri: MilvusUriOption = None,
+    milvus_timeout: MilvusTimeoutOption = 5.0,
 ) -> None:
     """提一个问题 (ask a question)."""
     if (question is None) == (batch is None):
         raise typer.BadParameter("给出一个问题，或用 --batch 给出文件 (give a question, or --batch FILE)")
     questions = _read_questions(batch) if batch else [question or ""]
-    assistant = _load(index, reader=reader, threshold=threshold, top_k=top_k)
+    assistant = _load(
+        index, reader=reader, threshold=threshold, top_k=top_k, store=_store_options(milvus_uri, milvus_timeout)
+    )
     for asked in questions:
         try:
             answer = assistant.ask(asked)
@@ -171,9 +240,11 @@ def chat(
     index: IndexOption = Path("index"),
     reader: ReaderOption = None,
     threshold: ThresholdOption = None,
+    milvus_uri: MilvusUriOption = None,
+    milvus_timeout: MilvusTimeoutOption = 5.0,
 ) -> None:
     """在终端里连续提问，Ctrl-D 结束 (ask one question after another; Ctrl-D ends)."""
-    assistant = _load(index, reader=reader, threshold=threshold)
+    assistant = _load(index, reader=reader, threshold=threshold, store=_store_options(milvus_uri, milvus_timeout))
     _err.print("请提问，Ctrl-D 结束 (ask away, Ctrl-D ends)")
     while True:
         try:
@@ -192,9 +263,11 @@ def info(
     index: IndexOption = Path("index"),
     text: Annotated[str | None, typer.Option(help="打印该文档的全文 (print the text of this document id)")] = None,
     as_json: JsonOption = False,
+    milvus_uri: MilvusUriOption = None,
+    milvus_timeout: MilvusTimeoutOption = 5.0,
 ) -> None:
     """显示索引的内容与来历 (show what the index holds and what it was made with)."""
-    assistant = _load(index)
+    assistant = _load(index, store=_store_options(milvus_uri, milvus_timeout))
     documents = assistant.index.documents
     if text is not None:
         if text not in documents:
@@ -254,6 +327,8 @@ def serve(
         list[str] | None,
         typer.Option(help="反向代理地址，可重复 (proxy whose X-Forwarded-For counts; repeatable)"),
     ] = None,
+    milvus_uri: MilvusUriOption = None,
+    milvus_timeout: MilvusTimeoutOption = 5.0,
 ) -> None:
     """启动聊天页面、API 与挂件 (serve the chat, the API and the widget)."""
     from szqa import server
@@ -270,7 +345,9 @@ def serve(
         pages=pages,
         log_questions=log_questions,
     )
-    server.serve(_load(index), settings, report=_err.print, load=lambda: _load(index))
+    store = _store_options(milvus_uri, milvus_timeout)
+    assistant = _load(index, store=store)
+    server.serve(assistant, settings, report=_err.print, load=lambda: _load(index, store=store))
 
 
 @feedback_app.command("export")
@@ -331,6 +408,8 @@ def eval_command(
     top_k: TopKOption = 5,
     mode: Annotated[Literal["hybrid", "lexical"], typer.Option(help="检索方式 (retrieval)")] = "hybrid",
     name: Annotated[str | None, typer.Option(help="报告里的名称 (what to call the run)")] = None,
+    milvus_uri: MilvusUriOption = None,
+    milvus_timeout: MilvusTimeoutOption = 5.0,
 ) -> None:
     """评测问答质量，或比较两次评测 (measure the answers, or compare two runs)."""
     from szqa import report
@@ -352,6 +431,7 @@ def eval_command(
         split=split,
         limit=limit,
         name=name,
+        store=_store_options(milvus_uri, milvus_timeout),
     )
     with _progress() as progress:
         run = report.run_evaluation(options, progress=progress)
@@ -498,10 +578,25 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _load(index: Path, *, reader: str | None = None, threshold: float | None = None, top_k: int = 5) -> Assistant:
+def _load(
+    index: Path,
+    *,
+    reader: str | None = None,
+    threshold: float | None = None,
+    top_k: int = 5,
+    store: StoreOptions | None = None,
+) -> Assistant:
     from szqa.assistant import Assistant
+    from szqa.store import StoreOptions
 
-    return Assistant.load(index, reader=reader, threshold=threshold, top_k=top_k)
+    return Assistant.load(index, reader=reader, threshold=threshold, top_k=top_k, store=store or StoreOptions())
+
+
+def _store_options(uri: str | None, timeout_s: float) -> StoreOptions:
+    """How Milvus is reached; its token comes from the environment, where other users of the machine do not see it."""
+    from szqa.store import StoreOptions
+
+    return StoreOptions(uri, timeout_s, os.environ.get("SZQA_MILVUS_TOKEN", ""))
 
 
 def _compare(old_path: Path, new_path: Path, *, output: Path | None, as_json: bool) -> None:
@@ -557,8 +652,10 @@ def _print_answer(assistant: Assistant, answer: Answer, *, as_json: bool, explai
 
 
 def _explanation(assistant: Assistant, answer: Answer) -> Iterator[str]:
+    from szqa.retriever import matched_words
+
     for hit in answer.hits:
-        words = " ".join(assistant.index.lexical.matched_words(answer.question, hit.passage)) or "—"
+        words = " ".join(matched_words(assistant.index.segmenter, answer.question, hit.passage)) or "—"
         yield (
             f"#{hit.rank} {hit.passage.id}  总分 score {hit.score:.3f}  BM25 {hit.lexical_score:.2f}  "
             f"余弦 cosine {hit.dense_score:.3f}\n   命中词 matched: {words}\n   {hit.passage.text}"

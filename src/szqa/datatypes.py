@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Answer", "Block", "BlockKind", "Citation", "Document", "Hit", "Passage", "Span"]
+__all__ = ["Answer", "Block", "BlockKind", "Citation", "Document", "Hit", "Mode", "Passage", "Span"]
 
 BlockKind = Literal["heading", "prose", "caption", "note"]
+Mode = Literal["hybrid", "lexical", "dense"]
 
 
 @dataclass(frozen=True, slots=True)

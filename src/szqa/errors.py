@@ -9,7 +9,8 @@ SzqaError
 ├── IndexFormatError      an index that is half-written, foreign, or made with other settings
 ├── IndexBusyError        another build is writing into the same folder
 ├── IndexWriteError       the index cannot be written: the disk is full, the folder read-only
-└── MissingExtraError     an optional dependency is not installed
+├── MissingExtraError     an optional dependency is not installed
+└── StoreUnavailableError a vector store on another machine is down, slow, or refuses
 
 Messages are in Chinese first, with the English beside it, because they are shown to users as they are.
 """
@@ -28,6 +29,7 @@ __all__ = [
     "IndexWriteError",
     "MissingExtraError",
     "QuestionError",
+    "StoreUnavailableError",
     "SzqaError",
 ]
 
@@ -98,3 +100,7 @@ class MissingExtraError(SzqaError):
         self.extra = extra
         self.purpose = purpose
         super().__init__(f"{purpose}，需要先安装 (install first): pip install 'szqa[{extra}]'")
+
+
+class StoreUnavailableError(SzqaError):
+    """A vector store that runs elsewhere is down, does not answer in time, or refuses; asking later may help."""

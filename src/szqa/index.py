@@ -30,7 +30,7 @@ from szqa.store import VectorStore, store_class
 from szqa.text import Segmenter
 from szqa.writing import LEXICAL, STORE, IndexWriter
 
-__all__ = ["Index", "Progress", "hash_sources", "stale_reasons"]
+__all__ = ["Index", "Progress", "hash_sources", "require_same", "stale_reasons"]
 
 _Item = TypeVar("_Item")
 
@@ -213,9 +213,9 @@ class Index:
         home = folder / manifest.generation
         dictionary = home / USER_DICTIONARY_NAME
         segmenter = Segmenter(dictionary if dictionary.is_file() else None)
-        _require("分词器 segmenter", segmenter.fingerprint, manifest.segmenter)
+        require_same("分词器 segmenter", segmenter.fingerprint, manifest.segmenter)
         embedder = make_embedder(manifest, segmenter)
-        _require("向量模型 embedder", embedder.fingerprint, manifest.embedder_fingerprint)
+        require_same("向量模型 embedder", embedder.fingerprint, manifest.embedder_fingerprint)
         return cls.open(
             home,
             embedder=embedder,
@@ -310,7 +310,8 @@ def stale_reasons(folder: Path, corpus: Path, *, embedder: Embedder, segmenter: 
     return reasons
 
 
-def _require(what: str, found: str, recorded: str) -> None:
+def require_same(what: str, found: str, recorded: str) -> None:
+    """Refuse an index that was made with something else than what is there; raises ``IndexFormatError``."""
     if found != recorded:
         raise IndexFormatError(
             f"{what}: 现为 {found}，索引建立时为 {recorded}，请运行 szqa build "

@@ -178,11 +178,6 @@ class LexicalIndex:
         total = self.body.scores(terms) + np.float32(TITLE_WEIGHT) * self.title.scores(terms)
         return np.asarray(total * (1 + self.series.coverage(terms)), dtype=np.float32)
 
-    def matched_words(self, question: str, passage: Passage) -> tuple[str, ...]:
-        """The question's words that stand in a passage, its title or its headings, in the question's order."""
-        present = set(self.segmenter.words("\n".join((passage.text, above(passage)))))
-        return tuple(dict.fromkeys(word for word in self.segmenter.words(question) if word in present))
-
     def read_terms(self, titles: Sequence[str], scratch: Path) -> PassageTerms:
         """The terms of every passage, read back; the larger arrays are put into files of a folder."""
         return PassageTerms(tuple(titles), self.body.read_rows(scratch), self.title.read_rows(scratch))

@@ -1,22 +1,22 @@
-"""Question → passages: dense and lexical scores fused into one ranking.
+"""Question → passages: dense and lexical scores fused into one ranking, here or by a search engine.
 
 It knows nothing of answers, and never changes a question or a passage.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from szqa.datatypes import Hit
+from szqa.datatypes import Hit, Mode, Passage
+from szqa.engine_index import EngineIndex
+from szqa.errors import IndexFormatError
 from szqa.index import Index
+from szqa.text import Segmenter
 
-__all__ = ["DENSE_WEIGHT", "Mode", "Retriever"]
-
-Mode = Literal["hybrid", "lexical", "dense"]
+__all__ = ["DENSE_WEIGHT", "AnyRetriever", "EngineRetriever", "Mode", "Retriever", "make_retriever", "matched_words"]
 
 # Weight of the cosine beside the BM25 score, both z-scored over the pool; eval/README.md, "Retrieval settings".
 DENSE_WEIGHT = 0.1
@@ -63,6 +63,57 @@ class Retriever:
             )
             for rank, place in enumerate(order, start=1)
         ]
+
+    def without_meaning(self) -> Retriever:
+        """The same, ranking by words alone."""
+        return replace(self, dense_weight=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRetriever:
+    """Asks the engine of an index for passages.
+
+    Attributes:
+        index: what is searched.
+        hybrid: how "hybrid" is searched.
+    """
+
+    index: EngineIndex
+    hybrid: Mode = "hybrid"
+
+    def search(self, question: str, *, top_k: int = 10, mode: Mode = "hybrid") -> list[Hit]:
+        """The ``top_k`` best passages, best first; errors as for ``SearchEngine.find``."""
+        query = self.index.embedder.embed_query(question)
+        mode = self.hybrid if mode == "hybrid" else mode
+        found = self.index.engine.find(question, query, top_k=top_k, mode=mode)
+        hits = []
+        for rank, hit in enumerate(found, start=1):
+            passage = self.index.passages[hit.row]
+            if passage.id != hit.passage_id:
+                raise IndexFormatError(
+                    f"检索引擎的第 {hit.row} 行是 {hit.passage_id}，索引中是 {passage.id}，请运行 szqa build "
+                    f"(row {hit.row} of the engine is another passage; run: szqa build)"
+                )
+            hits.append(Hit(passage, hit.score, rank, hit.dense_score, hit.lexical_score))
+        return hits
+
+    def without_meaning(self) -> EngineRetriever:
+        """The same, ranking by words alone."""
+        return replace(self, hybrid="lexical")
+
+
+AnyRetriever = Retriever | EngineRetriever
+
+
+def make_retriever(index: Index | EngineIndex) -> AnyRetriever:
+    """The retriever for an index."""
+    return Retriever(index) if isinstance(index, Index) else EngineRetriever(index)
+
+
+def matched_words(segmenter: Segmenter, question: str, passage: Passage) -> tuple[str, ...]:
+    """The question's words that stand in a passage, its title or its headings, in the question's order."""
+    present = set(segmenter.words("\n".join((passage.text, passage.title, *passage.headings))))
+    return tuple(dict.fromkeys(word for word in segmenter.words(question) if word in present))
 
 
 def _best_rows(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self, cast
@@ -20,7 +21,7 @@ from szqa.errors import ConfigurationError, IndexFormatError
 if TYPE_CHECKING:
     import faiss
 
-__all__ = ["STORES", "FaissStore", "VectorStore", "store_class"]
+__all__ = ["AS_RECORDED", "STORES", "FaissStore", "StoreOptions", "VectorStore", "store_class"]
 
 Vectors = NDArray[np.float32]
 
@@ -35,6 +36,29 @@ _ROWS_A_LIST: Final = 39
 # Rows whose neighbours are compared, and the share of them to be found; the bound is 0.95.
 _QUERIES: Final = 500
 _RECALL: Final = 0.97
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """How a store that runs elsewhere is reached; those in files need none of it.
+
+    Attributes:
+        uri: where it is; ``None`` for where an index says.
+        timeout_s: seconds after which a question that it does not answer is given up.
+        token: what it asks for before it answers; never written anywhere.
+    """
+
+    uri: str | None = None
+    timeout_s: float = 5.0
+    token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.timeout_s > 0:
+            raise ConfigurationError(f"timeout 为 {self.timeout_s} 秒，应大于 0 (the timeout must be above 0 seconds)")
+
+
+# An index says where its store is, and that is where it is.
+AS_RECORDED = StoreOptions()
 
 
 class VectorStore(Protocol):
@@ -181,7 +205,7 @@ def _clustered(flat: faiss.IndexFlat) -> tuple[faiss.IndexIVFFlat, str]:
 
 
 # Name on the command line → "module:Class", imported when it is asked for.
-STORES: dict[str, str] = {"faiss": "szqa.store:FaissStore"}
+STORES: dict[str, str] = {"faiss": "szqa.store:FaissStore", "milvus": "szqa.milvus:MilvusStore"}
 
 
 def store_class(name: str) -> type[VectorStore]:

@@ -30,6 +30,7 @@ from szqa.report.charts import charts
 from szqa.report.pages import comparison_page, run_page
 from szqa.report.runs import Run, Setting, current_commit, read_predictions, write_json, write_predictions, write_run
 from szqa.retriever import Retriever
+from szqa.store import AS_RECORDED, StoreOptions
 
 if TYPE_CHECKING:
     from szqa.assistant import Assistant
@@ -68,6 +69,7 @@ class EvaluationOptions:
         split: "dev" or "test"; every question by default.
         limit: first so many of the questions only; every document stays.
         name: what to call the run; the settings by default.
+        store: how a store that runs elsewhere is reached.
     """
 
     file: Path = Path("eval/gold.jsonl")
@@ -81,6 +83,7 @@ class EvaluationOptions:
     split: str | None = None
     limit: int | None = None
     name: str | None = None
+    store: StoreOptions = AS_RECORDED
 
 
 def run_evaluation(options: EvaluationOptions, *, progress: Progress) -> Run:
@@ -191,7 +194,13 @@ def _evaluate_corpus(options: EvaluationOptions, progress: Progress) -> Run:
             f"--given-context 只用于自带原文的评测集，{options.file} 没有 "
             "(--given-context is for sets that bring their contexts; this one asks about the corpus)"
         )
-    assistant = Assistant.load(options.index, reader=options.reader, threshold=options.threshold, top_k=options.top_k)
+    assistant = Assistant.load(
+        options.index,
+        reader=options.reader,
+        threshold=options.threshold,
+        top_k=options.top_k,
+        store=options.store,
+    )
     documents = assistant.index.documents
     evaluation_set = read_evaluation_set(options.file, documents=list(documents.values()))
     return _run(_in_mode(assistant, options), evaluation_set, options, progress)
@@ -260,7 +269,7 @@ def _chosen(evaluation_set: EvaluationSet, options: EvaluationOptions) -> list[Q
 def _in_mode(assistant: Assistant, options: EvaluationOptions) -> Assistant:
     if options.mode == "hybrid":
         return assistant
-    return replace(assistant, retriever=replace(assistant.retriever, dense_weight=0.0))
+    return replace(assistant, retriever=assistant.retriever.without_meaning())
 
 
 def _over_all(assistant: Assistant) -> tuple[Ask, Search]:

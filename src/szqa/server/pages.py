@@ -16,7 +16,8 @@ from starlette.requests import Request
 
 from szqa.assistant import Assistant
 from szqa.datatypes import Block, Document, Hit
-from szqa.errors import QuestionError
+from szqa.errors import QuestionError, StoreUnavailableError
+from szqa.retriever import matched_words
 from szqa.server.service import Service, settings_of
 from szqa.strings import WORDS, Language, language_of
 from szqa.text import split_sentences
@@ -163,7 +164,7 @@ def _why(assistant: Assistant, question: str, passage_id: str) -> tuple[list[_Wh
     hits = assistant.search(question, top_k=_CANDIDATES)
     shown = [hit for hit in hits if hit.rank <= _HITS_SHOWN or hit.passage.id == passage_id]
     rows = [
-        _Why(hit, assistant.index.lexical.matched_words(question, hit.passage), hit.passage.id == passage_id)
+        _Why(hit, matched_words(assistant.index.segmenter, question, hit.passage), hit.passage.id == passage_id)
         for hit in shown
     ]
     rows.sort(key=lambda row: (not row.chosen, row.hit.rank))
@@ -201,7 +202,7 @@ def add_pages(app: FastAPI, service: Service) -> None:
         if question:
             try:
                 rows, candidate = _why(assistant, question, passage)
-            except QuestionError as error:
+            except (QuestionError, StoreUnavailableError) as error:
                 refusal = str(error)
         values = {
             "documents": list(assistant.index.documents.values()),

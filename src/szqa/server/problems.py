@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from szqa.errors import QuestionError, SzqaError
+from szqa.errors import QuestionError, StoreUnavailableError, SzqaError
 from szqa.server.service import AbandonedError, BusyError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _TITLES: Final = {
     429: "请求太频繁 (too many requests)",
     499: "提问者已离开 (client closed request)",
     500: "服务器出错 (internal error)",
-    503: "服务繁忙 (busy)",
+    503: "暂时不能回答 (cannot answer now)",
 }
 # Pydantic's kinds of errors that a caller of this API can make.
 _FAULTS: Final = {
@@ -63,7 +63,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     from starlette.exceptions import HTTPException
 
     async def refused(_request: Request, error: Exception) -> Response:
-        if isinstance(error, BusyError):
+        if isinstance(error, BusyError | StoreUnavailableError):
             return problem(503, str(error), headers={"Retry-After": RETRY_AFTER_S})
         if isinstance(error, AbandonedError):
             return problem(499, str(error))

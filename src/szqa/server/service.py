@@ -23,7 +23,7 @@ from typing import Final
 from szqa.assistant import MAX_QUESTION_CHARS, Assistant, check_question
 from szqa.datatypes import Answer, Document
 from szqa.dialogue import Turn, standalone
-from szqa.errors import ConfigurationError, SzqaError
+from szqa.errors import ConfigurationError, StoreUnavailableError, SzqaError
 from szqa.feedback import Feedback, FeedbackStore, Source
 from szqa.server.line import Line
 from szqa.server.logs import log_event
@@ -198,6 +198,7 @@ class Service:
             QuestionError: the question cannot be asked.
             BusyError: too many questions are waiting.
             AnswerError: an error that nobody foresaw; it is in the log.
+            StoreUnavailableError: the passages are kept elsewhere, and cannot be reached.
         """
         asked = check_question(question)
         with self._place() as arrived:
@@ -218,6 +219,7 @@ class Service:
             BusyError: too many questions are waiting.
             AbandonedError: nobody waits for the answer any more.
             AnswerError: an error that nobody foresaw; it is in the log.
+            StoreUnavailableError: the passages are kept elsewhere, and cannot be reached.
         """
         asked = check_question(question)
         with self._place() as arrived:
@@ -228,8 +230,11 @@ class Service:
                 return await asyncio.to_thread(self._reply, asked, history, arrived)
 
     def starters(self) -> tuple[str, ...]:
-        """Questions that the documents answer, to begin with."""
-        return self._edition.starters.first()
+        """Questions that the documents answer, to begin with; none while the passages cannot be reached."""
+        try:
+            return self._edition.starters.first()
+        except StoreUnavailableError:
+            return ()
 
     def rate(self, reply_id: str, *, question: str, answer: str | None, helpful: bool, comment: str = "") -> None:
         """Keep an opinion; what was answered is taken from memory, and from the caller where it is forgotten."""
@@ -268,7 +273,7 @@ class Service:
                 understood = asked if verbatim else _standalone(edition.assistant, asked, history[-MAX_TURNS:])
                 answer = edition.assistant.ask(understood)
                 answered = perf_counter()
-            suggestions = edition.starters.near(answer) if answer.abstained else ()
+            suggestions = _near(edition, answer) if answer.abstained else ()
         except SzqaError:
             raise
         except Exception as error:  # noqa: BLE001 -- written down, and said again without its message
@@ -301,6 +306,14 @@ class Service:
             self._replies[reply.id] = reply
             if len(self._replies) > _REMEMBERED:
                 self._replies.popitem(last=False)
+
+
+def _near(edition: _Edition, answer: Answer) -> tuple[str, ...]:
+    """Questions like an unanswered one that the documents answer; none where the passages are out of reach by now."""
+    try:
+        return edition.starters.near(answer)
+    except StoreUnavailableError:
+        return ()
 
 
 def settings_of(assistant: Assistant) -> dict[str, str]:

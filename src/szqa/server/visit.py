@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import Final
 
 from szqa.dialogue import Turn
-from szqa.errors import QuestionError
+from szqa.errors import QuestionError, StoreUnavailableError
 from szqa.feedback import MAX_COMMENT_CHARS
 from szqa.server.conversation import ChatTurn, Conversation, number_of
 from szqa.server.service import BusyError, Service
@@ -127,7 +127,7 @@ class Visit:
             return replace(turn, reply=service.ask(turn.asked, history, verbatim=verbatim))
         except BusyError:
             return replace(turn, problem=WORDS[language].busy)
-        except QuestionError as error:
+        except (QuestionError, StoreUnavailableError) as error:
             return replace(turn, problem=str(error))
 
     def _rate(self, turn_id: int, service: Service, *, helpful: bool | None = None, comment: str = "") -> None:
