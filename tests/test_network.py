@@ -46,7 +46,9 @@ def test_candidates_score_as_their_edges_do(segmenter: Segmenter) -> None:
     scores = SpanNetwork(segmenter, MODEL).score(QUESTION, hits, found)
     assert scores.shape == found.starts.shape
     vocabulary = Vocabulary.load(MODEL)
-    pair = encode_pair(QUESTION, TEXT, words=word_classes(segmenter.cut(TEXT)), vocabulary=vocabulary)
+    pair = encode_pair(
+        QUESTION, TEXT, words=word_classes(segmenter.cut(TEXT), segmenter.plain_tag), vocabulary=vocabulary
+    )
     (chars,) = score_pairs(onnx_scorer(MODEL / "model_int8.onnx"), [pair], vocabulary)
     rows = np.flatnonzero(found.hit == 0)
     assert scores[rows] == pytest.approx(
@@ -63,7 +65,9 @@ def test_the_shipped_int8_network_agrees_with_the_one_transformers_loads(segment
     from szqa.training.network import torch_scorer
 
     vocabulary = Vocabulary.load(MODEL)
-    pair = encode_pair(QUESTION, TEXT, words=word_classes(segmenter.cut(TEXT)), vocabulary=vocabulary)
+    pair = encode_pair(
+        QUESTION, TEXT, words=word_classes(segmenter.cut(TEXT), segmenter.plain_tag), vocabulary=vocabulary
+    )
     loaded = AutoModelForQuestionAnswering.from_pretrained(MODEL, local_files_only=True).float().eval()
     (exact,) = score_pairs(torch_scorer(loaded, half=False), [pair], vocabulary)
     (rounded,) = score_pairs(onnx_scorer(MODEL / "model_int8.onnx"), [pair], vocabulary)

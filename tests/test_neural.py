@@ -33,8 +33,12 @@ CONTEXT = "全市新增企业33家。园区的企业获评省级称号，共8家
 VOCABULARY = Vocabulary(sorted(set(CONTEXT) | set("多少家？") - {"称"}))
 
 
+def _classes(text: str, segmenter: Segmenter) -> NDArray[np.int64]:
+    return word_classes(segmenter.cut(text), segmenter.plain_tag)
+
+
 def _pair(question: str, segmenter: Segmenter) -> Pair:
-    return encode_pair(question, CONTEXT, words=word_classes(segmenter.cut(CONTEXT)), vocabulary=VOCABULARY)
+    return encode_pair(question, CONTEXT, words=_classes(CONTEXT, segmenter), vocabulary=VOCABULARY)
 
 
 def _levels(types: NDArray[np.int64]) -> tuple[list[int], ...]:
@@ -106,7 +110,7 @@ def test_full_width_and_traditional_characters_match(segmenter: Segmenter) -> No
 
 @given(st.text(max_size=80), st.text(max_size=60))
 def test_any_text_is_encoded(segmenter: Segmenter, question: str, context: str) -> None:
-    pair = encode_pair(question, context, words=word_classes(segmenter.cut(context)), vocabulary=VOCABULARY)
+    pair = encode_pair(question, context, words=_classes(context, segmenter), vocabulary=VOCABULARY)
     assert len(pair.context_ids) == len(pair.context_types) == len(context)
     assert len(pair.question_ids) == len(pair.question_types) == min(MAX_QUESTION_CHARS, len(question.strip()))
     for types in (pair.question_types, pair.context_types):
@@ -116,7 +120,7 @@ def test_any_text_is_encoded(segmenter: Segmenter, question: str, context: str) 
 
 def test_word_classes_of_another_text_are_refused(segmenter: Segmenter) -> None:
     with pytest.raises(ValueError, match="2 word classes for 3 characters"):
-        encode_pair("谁", "甲乙丙", words=word_classes(segmenter.cut("甲乙")), vocabulary=VOCABULARY)
+        encode_pair("谁", "甲乙丙", words=_classes("甲乙", segmenter), vocabulary=VOCABULARY)
 
 
 def test_type_ids_have_distinct_factors() -> None:

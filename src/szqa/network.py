@@ -82,7 +82,7 @@ class SpanNetwork:
     def _word_classes(self, text: str) -> NDArray[np.int64]:
         known = self._words.get(text)
         if known is None:
-            known = self._words[text] = word_classes(self._segmenter.cut(text))
+            known = self._words[text] = word_classes(self._segmenter.cut(text), self._segmenter.plain_tag)
             if len(self._words) > _CACHED_PASSAGES:
                 self._words.popitem(last=False)
         return known

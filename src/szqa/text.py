@@ -147,6 +147,7 @@ class Segmenter:
         self._tokenizer = _load_jieba(self._frequencies, self.user_dictionary, self._name)
         self._cutter = Cutter(self._tokenizer, self._frequencies)
         self._tags: Table[str] | None = None
+        self._plain_tags: Table[str] | None = None
         self._tagger: POSTokenizer | None = None
         self._line_words = lru_cache(_REMEMBERED_LINES)(self._cut_line)
 
@@ -183,6 +184,12 @@ class Segmenter:
         if self._tags is None:
             self._tags = cached_table(_cache_path(self._cache_dir, f"tags-{_jieba()}"), _jieba_tags)
         return self._tags.get(word) or ""
+
+    def plain_tag(self, word: str) -> str:
+        """As ``dictionary_tag``, of a word as it is written there: folding gives 於's tag to 于, and so on."""
+        if self._plain_tags is None:
+            self._plain_tags = cached_table(_cache_path(self._cache_dir, f"plain-tags-{_jieba()}"), _jieba_plain_tags)
+        return self._plain_tags.get(word) or ""
 
     def read_whole_dictionary(self) -> None:
         """Read all of jieba's dictionary now rather than when a word is first met: for cutting many texts."""
@@ -260,11 +267,16 @@ def _jieba_frequencies() -> dict[str, int]:
 
 def _jieba_tags() -> dict[str, str]:
     """Folded word → part of speech."""
+    return {fold(word): tag for word, tag in _jieba_plain_tags().items()}
+
+
+def _jieba_plain_tags() -> dict[str, str]:
+    """Word → part of speech."""
     import jieba
 
     with jieba.Tokenizer().get_dict_file() as lines:
         rows = (line.decode("utf-8").split() for line in lines)
-        return {fold(row[0]): row[2] for row in rows if len(row) == 3}
+        return {row[0]: row[2] for row in rows if len(row) == 3}
 
 
 def _load_jieba(frequencies: Table[int], user_dictionary: bytes, name: str) -> Tokenizer:

@@ -8,10 +8,9 @@ how well its sentence covers the question, and the class of its word. It knows n
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,11 +97,15 @@ def _code_points(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def word_classes(tokens: Sequence[Token]) -> NDArray[np.int64]:
+def word_classes(tokens: Sequence[Token], tag_of: Callable[[str], str]) -> NDArray[np.int64]:
     """Class of every character's word, twice the class plus one inside the word (not on its first character).
 
-    A class comes from the tag that jieba's dictionary gives the word, whatever its context, so plain segmentation is
+    A class comes from the tag that a dictionary gives the word, whatever its context, so plain segmentation is
     enough, which is five times as fast as tagging; words that the dictionary lacks have a class of their own.
+
+    Args:
+        tokens: the words of a text, all of it.
+        tag_of: tag of a word, empty where the dictionary lacks it; ``Segmenter.plain_tag``.
     """
     levels: list[int] = []
     for token in tokens:
@@ -112,19 +115,10 @@ def word_classes(tokens: Sequence[Token]) -> NDArray[np.int64]:
         elif _NUMERAL.fullmatch(word):
             kind = _NUMBER
         else:
-            kind = _dictionary_classes().get(word, _UNKNOWN)
+            tag = tag_of(word)
+            kind = _CLASS_OF_TAG.get(tag[:2], _CLASS_OF_TAG.get(tag[:1], _FUNCTION)) if tag else _UNKNOWN
         levels.extend(2 * kind + (position > 0) for position in range(token.end - token.start))
     return np.array(levels, np.int64)
-
-
-@cache
-def _dictionary_classes() -> dict[str, int]:
-    classes = {}
-    with files("jieba").joinpath("dict.txt").open(encoding="utf-8") as lines:
-        for line in lines:
-            word, _, tag = line.rstrip("\n").split(" ")
-            classes[word] = _CLASS_OF_TAG.get(tag[:2], _CLASS_OF_TAG.get(tag[:1], _FUNCTION))
-    return classes
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def encode_examples(examples: Iterable[Example], *, segmenter: Segmenter, vocabu
     context, words = "", np.empty(0, np.int64)
     for example in examples:
         if example.context != context:
-            context, words = example.context, word_classes(segmenter.cut(example.context))
+            context, words = example.context, word_classes(segmenter.cut(example.context), segmenter.plain_tag)
         pairs.append(encode_pair(example.question, context, words=words, vocabulary=vocabulary))
         starts.append(example.start)
         ends.append(example.end)
