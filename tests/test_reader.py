@@ -125,11 +125,19 @@ def test_a_sentence_comes_first_where_no_span_is_certain_and_it_is() -> None:
     passage = make_hits(TEXT)[0].passage
     sentence = Span(passage, 0, 22, 0.6)
     unsure, sure = Span(passage, 2, 4, 0.2), Span(passage, 2, 4, 0.9)
-    calibration = Calibration({}, 0.0, threshold=0.3, sentence_threshold=0.5)
-    assert szqa.reader._order([unsure], [sentence], calibration) == [sentence, unsure]
-    assert szqa.reader._order([sure], [sentence], calibration) == [sure, sentence]
-    strict = Calibration({}, 0.0, threshold=0.3, sentence_threshold=0.7)
-    assert szqa.reader._order([unsure], [sentence], strict) == [unsure, sentence]
+    assert szqa.reader._order([unsure], [sentence], 0.3, 0.5) == [sentence, unsure]
+    assert szqa.reader._order([sure], [sentence], 0.3, 0.5) == [sure, sentence]
+    assert szqa.reader._order([unsure], [sentence], 0.3, 0.7) == [unsure, sentence]
+
+
+@pytest.mark.parametrize("name", ["combined", "ranker"])
+def test_a_reader_that_answers_everything_gives_its_best_span(name: str, segmenter: Segmenter) -> None:
+    hits = make_hits(TEXT, OTHER)
+    question = "苏州的市长什么时候说过企业很好"
+    spans = load_reader(name, segmenter, threshold=0.0).read(question, hits)
+    sentences = {text[a:b] for text in (TEXT, OTHER) for a, b in split_sentences(text)}
+    assert spans[0].text not in sentences
+    assert load_reader(name, segmenter, threshold=0.25).threshold == 0.25
 
 
 def test_calibration_is_a_weighted_sum_and_survives_saving(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ class Assistant:
         """Make an assistant over an index in memory; arguments and errors as for ``load``."""
         if top_k < 1:
             raise ConfigurationError(f"top_k 为 {top_k}，至少为 1 (top_k must be at least 1)")
-        loaded = load_reader(reader, index.segmenter)
+        loaded = load_reader(reader, index.segmenter, threshold=threshold)
         threshold = loaded.threshold if threshold is None else threshold
         if not 0 <= threshold <= 1:
             raise ConfigurationError(f"threshold 为 {threshold}，应在 0 与 1 之间 (must be between 0 and 1)")

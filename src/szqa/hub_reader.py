@@ -33,8 +33,12 @@ _MAX_SPANS: Final = 10
 _THRESHOLD: Final = 0.5
 
 
-def load_hub_reader(name: str) -> HubReader:
+def load_hub_reader(name: str, *, threshold: float | None = None) -> HubReader:
     """Load a model by the folder it is in or by its name on the hub.
+
+    Args:
+        name: of the folder, or on the hub.
+        threshold: score from which its answers will be given; 0.5 by default.
 
     Raises:
         ConfigurationError: there is no such model, it is not for question answering, or its tokenizer gives no offsets.
@@ -55,7 +59,7 @@ def load_hub_reader(name: str) -> HubReader:
             f"{name}: 分词器不给出字符位置，需要 tokenizer.json "
             "(the tokenizer gives no offsets; it needs a tokenizer.json)"
         )
-    return HubReader(model.eval(), tokenizer, name=name)
+    return HubReader(model.eval(), tokenizer, name=name, threshold=_THRESHOLD if threshold is None else threshold)
 
 
 class HubReader:
@@ -65,11 +69,13 @@ class HubReader:
         model: gives start and end logits.
         tokenizer: cuts question and passage, and gives offsets.
         name: of the model.
+        threshold: score from which its answers will be given.
     """
 
-    threshold = _THRESHOLD
-
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str) -> None:
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str, threshold: float = _THRESHOLD
+    ) -> None:
+        self.threshold = threshold
         self.reader_id = f"{name} {model.config.model_type}"
         self._model = model
         self._tokenizer = tokenizer

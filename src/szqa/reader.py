@@ -73,19 +73,22 @@ class Reader(Protocol):
         ...
 
 
-def load_reader(name: str | None, segmenter: Segmenter) -> Reader:
+def load_reader(name: str | None, segmenter: Segmenter, *, threshold: float | None = None) -> Reader:
     """Load a reader.
 
     Args:
         name: one of ``READERS``, or the folder or hub name of a question-answering model that transformers loads; the
             default reader for ``None``.
         segmenter: cuts text into words.
+        threshold: score from which its answers will be given; its own by default.
 
     Raises:
         ConfigurationError: there is no such reader.
     """
     name = name or DEFAULT_READER
-    return _attribute(READERS[name])(segmenter) if name in READERS else _attribute(_HUB_READER)(name)
+    if name in READERS:
+        return _attribute(READERS[name])(segmenter, threshold=threshold)
+    return _attribute(_HUB_READER)(name, threshold=threshold)
 
 
 def _attribute(place: str) -> Callable[..., Reader]:
@@ -137,19 +140,22 @@ class SpanReader:
         ranker: ranks the candidates.
         calibration_dir: folder with the files of ``CALIBRATION_FILES``, fitted for that ranker.
         reader_id: name and hash of what the answers depend on.
+        threshold: score from which its answers will be given; the calibration's by default.
 
     Raises:
         ConfigurationError: a file is missing.
     """
 
-    def __init__(self, ranker: SpanRanker, calibration_dir: Path, *, reader_id: str) -> None:
+    def __init__(
+        self, ranker: SpanRanker, calibration_dir: Path, *, reader_id: str, threshold: float | None = None
+    ) -> None:
         require_files(calibration_dir, CALIBRATION_FILES)
         self.reader_id = reader_id
         self._ranker = ranker
         self._span_trees = Trees(calibration_dir / "spans.onnx")
         self._sentence_trees = Trees(calibration_dir / "sentences.onnx")
         self._calibration = Calibration.load(calibration_dir / "calibration.json")
-        self.threshold = self._calibration.threshold
+        self.threshold = self._calibration.threshold if threshold is None else threshold
 
     def read(self, question: str, hits: Sequence[Hit]) -> list[Span]:
         """The spans that may answer a question, at most ten and no two alike, best first; none without hits."""
@@ -158,7 +164,7 @@ class SpanReader:
             return []
         spans = _scored(weighed.spans, self._calibration(self.evidence(weighed)), hits)
         sentences = _scored(weighed.sentences, self._sentence_trees(weighed.sentence_evidence), hits)
-        return _order(spans, sentences, self._calibration)
+        return _order(spans, sentences, self.threshold, self._calibration.sentence_threshold)
 
     def weigh(self, question: str, hits: Sequence[Hit]) -> Weighed:
         """The best spans and all sentences with the evidence for each, for fitting a calibration."""
@@ -172,30 +178,35 @@ class SpanReader:
         return np.column_stack([of_spans, of_sentences[around], weighed.span_evidence])
 
 
-def ranker_reader(segmenter: Segmenter, model_dir: Path = _MODELS / "ranker") -> SpanReader:
+def ranker_reader(
+    segmenter: Segmenter, model_dir: Path = _MODELS / "ranker", *, threshold: float | None = None
+) -> SpanReader:
     """The reader that has trees alone: quicker than ``combined_reader``, and right less often.
 
     Args:
         segmenter: cuts and tags sentences.
         model_dir: folder that ``szqa train ranker`` wrote; the shipped one by default.
+        threshold: score from which its answers will be given; its own by default.
     """
     ranker = SpanRanker(segmenter, model_dir)
     files = [model_dir / name for name in (*SpanRanker.FILES, *CALIBRATION_FILES)]
-    return SpanReader(ranker, model_dir, reader_id=_reader_id("ranker", files))
+    return SpanReader(ranker, model_dir, reader_id=_reader_id("ranker", files), threshold=threshold)
 
 
-def combined_reader(segmenter: Segmenter, models_dir: Path = _MODELS) -> SpanReader:
+def combined_reader(segmenter: Segmenter, models_dir: Path = _MODELS, *, threshold: float | None = None) -> SpanReader:
     """The shipped reader: trees and network together.
 
     Args:
         segmenter: cuts and tags sentences.
         models_dir: holds the folders ``ranker``, ``reader`` (the network) and ``combined`` (the calibration of both).
+        threshold: score from which its answers will be given; its own by default.
     """
     files = [models_dir / "ranker" / name for name in SpanRanker.FILES]
     files += [models_dir / "reader" / name for name in NETWORK_FILES]
     files += [models_dir / "combined" / name for name in CALIBRATION_FILES]
     ranker = combined_ranker(segmenter, models_dir)
-    return SpanReader(ranker, models_dir / "combined", reader_id=_reader_id("combined", files))
+    reader_id = _reader_id("combined", files)
+    return SpanReader(ranker, models_dir / "combined", reader_id=reader_id, threshold=threshold)
 
 
 def combined_ranker(segmenter: Segmenter, models_dir: Path) -> SpanRanker:
@@ -226,14 +237,12 @@ def _scored(places: Sequence[tuple[int, int, int]], log_odds: Floats, hits: Sequ
     ]
 
 
-def _order(spans: Sequence[Span], sentences: Sequence[Span], calibration: Calibration) -> list[Span]:
+def _order(spans: Sequence[Span], sentences: Sequence[Span], threshold: float, sentence_threshold: float) -> list[Span]:
     """Spans and sentences in one list: what should be answered first."""
     best = spans[0]
     around = next(s for s in sentences if s.passage is best.passage and s.start <= best.start < s.end)
     others = sorted((s for s in sentences if s is not around), key=lambda sentence: -sentence.score)
-    sentence_first = best.score < calibration.threshold <= around.score and (
-        around.score >= calibration.sentence_threshold
-    )
+    sentence_first = best.score < threshold <= around.score and around.score >= sentence_threshold
     ordered = [around, *spans, *others] if sentence_first else [*spans[: _MAX_SPANS - 1], around, *others]
     distinct = {(span.passage.id, span.start, span.end): span for span in reversed(ordered)}
     kept = sorted(distinct.values(), key=ordered.index)
