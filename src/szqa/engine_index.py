@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -28,9 +27,9 @@ from szqa.datatypes import Passage
 from szqa.embedder import Embedder
 from szqa.engine import ENGINES, SearchEngine, engine_class
 from szqa.errors import ConfigurationError, IndexFormatError, IndexMissingError, StoreUnavailableError
-from szqa.generations import Lease, lease
-from szqa.index import Index, require_same
-from szqa.manifest import SCHEMA, Manifest, hash_file, recipe
+from szqa.generations import Lease
+from szqa.index import Index, MakeEmbedder, describe_generation, open_generation, require_same
+from szqa.manifest import Manifest
 from szqa.records import DocumentFile, PassageFile, RecordsWriter
 from szqa.store import AS_RECORDED, StoreOptions
 from szqa.text import Segmenter, fold
@@ -40,8 +39,6 @@ __all__ = ["EngineIndex", "EngineWriter", "open_index", "write_engine_index"]
 
 # Passages that are sent to the engine at a time: bounds memory.
 _BATCH: Final = 256
-
-MakeEmbedder = Callable[[Manifest, Segmenter], Embedder]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +89,8 @@ class EngineIndex:
             IndexMissingError: there is none.
             IndexFormatError: it is half-written, damaged, foreign, or does not fit the embedder or segmenter.
         """
-        held = lease(folder)
+        held, home, segmenter, embedder = open_generation(folder, make_embedder=make_embedder)
         manifest = held.manifest
-        manifest.verify_files(folder)
-        home = folder / manifest.generation
-        dictionary = home / USER_DICTIONARY_NAME
-        segmenter = Segmenter(dictionary if dictionary.is_file() else None)
-        require_same("分词器 segmenter", segmenter.fingerprint, manifest.segmenter)
-        embedder = make_embedder(manifest, segmenter)
-        require_same("向量模型 embedder", embedder.fingerprint, manifest.embedder_fingerprint)
         engine = _engine(manifest.store).load(home / STORE, options)
         require_same("集合的行数 rows of the collection", str(len(engine)), str(manifest.passages))
         documents = DocumentFile(home)
@@ -210,25 +200,17 @@ class EngineWriter:
         shutil.rmtree(home, ignore_errors=True)
 
     def _manifest(self, sources: Mapping[str, str]) -> Manifest:
-        files = sorted(path for path in self._home.rglob("*") if path.is_file())
-        return Manifest(
-            schema=SCHEMA,
-            generation=self._home.name,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            recipe=recipe(),
-            embedder=self._embedder.model_id,
-            embedder_fingerprint=self._embedder.fingerprint,
-            query_prefix=self._embedder.query_prefix,
-            dimension=self._embedder.dimension,
-            segmenter=self._segmenter.fingerprint,
-            max_chars=self._settings.max_chars,
-            store=self._store_name,
+        return describe_generation(
+            self._home,
+            sources=sources,
+            embedder=self._embedder,
+            segmenter=self._segmenter,
+            settings=self._settings,
+            store_name=self._store_name,
             store_kind=self._engine.kind,
             metric=self._engine.metric,
             documents=len(DocumentFile(self._home)),
             passages=len(self._engine),
-            sources=dict(sources),
-            files={path.relative_to(self._home).as_posix(): hash_file(path) for path in files},
         )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from szqa.batches import make_batch
 from szqa.chunker import ChunkerSettings
@@ -30,9 +30,20 @@ from szqa.store import VectorStore, store_class
 from szqa.text import Segmenter
 from szqa.writing import LEXICAL, STORE, IndexWriter
 
-__all__ = ["Index", "Progress", "hash_sources", "require_same", "stale_reasons"]
+__all__ = [
+    "Generation",
+    "Index",
+    "MakeEmbedder",
+    "Progress",
+    "describe_generation",
+    "hash_sources",
+    "open_generation",
+    "require_same",
+    "stale_reasons",
+]
 
 _Item = TypeVar("_Item")
+MakeEmbedder = Callable[[Manifest, Segmenter], Embedder]
 
 # Characters of documents that are worked on at a time: bounds memory, and keeps a progress bar moving.
 _BATCH_CHARS: Final = 100_000
@@ -196,7 +207,7 @@ class Index:
         return self.lease is not None and self.lease.is_stale()
 
     @classmethod
-    def load(cls, folder: Path, *, make_embedder: Callable[[Manifest, Segmenter], Embedder]) -> Index:
+    def load(cls, folder: Path, *, make_embedder: MakeEmbedder) -> Index:
         """Open an index and check it against its manifest.
 
         Args:
@@ -207,47 +218,97 @@ class Index:
             IndexMissingError: there is none.
             IndexFormatError: it is half-written, damaged, foreign, or does not fit the embedder or segmenter.
         """
-        held = lease(folder)
-        manifest = held.manifest
-        manifest.verify_files(folder)
-        home = folder / manifest.generation
-        dictionary = home / USER_DICTIONARY_NAME
-        segmenter = Segmenter(dictionary if dictionary.is_file() else None)
-        require_same("分词器 segmenter", segmenter.fingerprint, manifest.segmenter)
-        embedder = make_embedder(manifest, segmenter)
-        require_same("向量模型 embedder", embedder.fingerprint, manifest.embedder_fingerprint)
+        held, home, segmenter, embedder = open_generation(folder, make_embedder=make_embedder)
         return cls.open(
             home,
             embedder=embedder,
             segmenter=segmenter,
-            settings=ChunkerSettings(max_chars=manifest.max_chars),
-            store_name=manifest.store,
-            manifest=manifest,
+            settings=ChunkerSettings(max_chars=held.manifest.max_chars),
+            store_name=held.manifest.store,
+            manifest=held.manifest,
             held=held,
         )
 
     def describe(self, home: Path, *, sources: Mapping[str, str]) -> Manifest:
         """The manifest for this index with its files in ``home``."""
-        files = sorted(path for path in home.rglob("*") if path.is_file())
-        return Manifest(
-            schema=SCHEMA,
-            generation=home.name,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            recipe=recipe(),
-            embedder=self.embedder.model_id,
-            embedder_fingerprint=self.embedder.fingerprint,
-            query_prefix=self.embedder.query_prefix,
-            dimension=self.embedder.dimension,
-            segmenter=self.segmenter.fingerprint,
-            max_chars=self.settings.max_chars,
-            store=self.store_name,
+        return describe_generation(
+            home,
+            sources=sources,
+            embedder=self.embedder,
+            segmenter=self.segmenter,
+            settings=self.settings,
+            store_name=self.store_name,
             store_kind=self.store.kind,
             metric=self.store.metric,
             documents=len(self.documents),
             passages=len(self.passages),
-            sources=dict(sources),
-            files={path.relative_to(home).as_posix(): hash_file(path) for path in files},
         )
+
+
+class Generation(NamedTuple):
+    """A generation of an index that was checked against its manifest.
+
+    Attributes:
+        held: keeps its files, and has its manifest.
+        home: the folder with its files.
+        segmenter: cuts questions as its passages were cut.
+        embedder: embeds questions as its passages were embedded.
+    """
+
+    held: Lease
+    home: Path
+    segmenter: Segmenter
+    embedder: Embedder
+
+
+def open_generation(folder: Path, *, make_embedder: MakeEmbedder) -> Generation:
+    """Take hold of the generation of a folder that counts, whichever engine searches it; as for ``Index.load``."""
+    held = lease(folder)
+    manifest = held.manifest
+    manifest.verify_files(folder)
+    home = folder / manifest.generation
+    dictionary = home / USER_DICTIONARY_NAME
+    segmenter = Segmenter(dictionary if dictionary.is_file() else None)
+    require_same("分词器 segmenter", segmenter.fingerprint, manifest.segmenter)
+    embedder = make_embedder(manifest, segmenter)
+    require_same("向量模型 embedder", embedder.fingerprint, manifest.embedder_fingerprint)
+    return Generation(held, home, segmenter, embedder)
+
+
+def describe_generation(
+    home: Path,
+    *,
+    sources: Mapping[str, str],
+    embedder: Embedder,
+    segmenter: Segmenter,
+    settings: ChunkerSettings,
+    store_name: str,
+    store_kind: str,
+    metric: str,
+    documents: int,
+    passages: int,
+) -> Manifest:
+    """The manifest for the files in ``home``; arguments as the manifest's attributes, or what they are read from."""
+    files = sorted(path for path in home.rglob("*") if path.is_file())
+    return Manifest(
+        schema=SCHEMA,
+        generation=home.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        recipe=recipe(),
+        embedder=embedder.model_id,
+        embedder_fingerprint=embedder.fingerprint,
+        query_prefix=embedder.query_prefix,
+        dimension=embedder.dimension,
+        segmenter=segmenter.fingerprint,
+        max_chars=settings.max_chars,
+        store=store_name,
+        store_kind=store_kind,
+        metric=metric,
+        documents=documents,
+        passages=passages,
+        sources=dict(sources),
+        files={path.relative_to(home).as_posix(): hash_file(path) for path in files},
+    )
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -20,6 +20,7 @@ from szqa.datatypes import Hit
 from szqa.errors import ConfigurationError
 from szqa.examiner import Examination, Place
 from szqa.neural import INPUT_VERSION, Scorer, Vocabulary, encode_pair, onnx_scorer, score_places, windows, word_classes
+from szqa.ranker import require_files
 from szqa.text import Segmenter
 
 __all__ = ["NETWORK_FILES", "SpanNetwork", "windows_around"]
@@ -45,11 +46,7 @@ class SpanNetwork:
     """
 
     def __init__(self, segmenter: Segmenter, model_dir: Path) -> None:
-        missing = [name for name in NETWORK_FILES if not (model_dir / name).is_file()]
-        if missing:
-            raise ConfigurationError(
-                f"{model_dir}: 缺少 {'、'.join(missing)}，请运行 szqa train reader (missing; run: szqa train reader)"
-            )
+        require_files(model_dir, NETWORK_FILES, command="szqa train reader")
         version = json.loads((model_dir / "config.json").read_text("utf-8")).get("szqa_input_version")
         if version != INPUT_VERSION:
             raise ConfigurationError(

@@ -244,13 +244,11 @@ class SpanRanker:
         return weigh(found, raw + _OPINION_WEIGHT * opinion, opinion)
 
 
-def require_files(model_dir: Path, names: Sequence[str]) -> None:
-    """Raise ``ConfigurationError`` where a model folder lacks a file."""
+def require_files(model_dir: Path, names: Sequence[str], *, command: str = "szqa train ranker") -> None:
+    """Raise ``ConfigurationError`` where a model folder lacks a file that ``command`` writes."""
     missing = [name for name in names if not (model_dir / name).is_file()]
     if missing:
-        raise ConfigurationError(
-            f"{model_dir}: 缺少 {'、'.join(missing)}，请运行 szqa train ranker (missing; run: szqa train ranker)"
-        )
+        raise ConfigurationError(f"{model_dir}: 缺少 {'、'.join(missing)}，请运行 {command} (missing; run: {command})")
 
 
 def cue_columns(cues: Cues, question: Question, folded: Sequence[str], hit: Ints, starts: Ints, ends: Ints) -> Floats:

@@ -6,10 +6,6 @@ dev part, kept for tuning, are asked here, with their answers and without.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import platform
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +18,7 @@ from szqa.ranker import SpanRanker
 from szqa.reader import combined_ranker
 from szqa.text import Segmenter
 from szqa.training.ranker_cases import Case, Variant, cases, read_questions
-from szqa.training.tree_calibration import fit_tree_calibration
+from szqa.training.tree_calibration import fit_tree_calibration, write_record
 
 __all__ = ["train_combination"]
 
@@ -54,15 +50,15 @@ def train_combination(
     report(f"校准 {len(held)} 例 (cases to calibrate on)")
     scores = fit_tree_calibration(held, partial(_ranker, models_dir), output_dir, seed=seed, report=report)
     files = [data_dir / "mrc" / f"{name}.jsonl.xz" for name in _SETS]
-    record = {
-        "command": f"szqa train combination --seed {seed}" + (f" --limit {limit}" if limit else ""),
-        "seed": seed,
-        "seconds": round(time.perf_counter() - started),
-        "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
-        "data_sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
-        "calibration": {name: round(value, 4) for name, value in scores.items()},
-    }
-    (output_dir / "training.json").write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    write_record(
+        output_dir,
+        command="szqa train combination",
+        files=files,
+        seed=seed,
+        limit=limit,
+        seconds=time.perf_counter() - started,
+        scores=scores,
+    )
 
 
 def _ranker(models_dir: Path) -> SpanRanker:

@@ -6,10 +6,7 @@ A seventh of the passages is held back from the ranking trees; the calibration i
 from __future__ import annotations
 
 import hashlib
-import json
 import multiprocessing
-import os
-import platform
 import random
 import time
 from collections import Counter
@@ -32,7 +29,7 @@ from szqa.text import Segmenter, fold
 from szqa.training.onnx_trees import to_onnx
 from szqa.training.pairs import read_paragraphs
 from szqa.training.ranker_cases import REPORTS, Case, Collection, Variant, cases, read_collections, span_f1
-from szqa.training.tree_calibration import Parameters, fit_tree_calibration, tree_parameters
+from szqa.training.tree_calibration import Parameters, fit_tree_calibration, tree_parameters, write_record
 
 __all__ = ["train_ranker"]
 
@@ -113,7 +110,17 @@ def train_ranker(
     cues.save(output_dir / "cues.json")
     report("校准 (calibrating)")
     scores = fit_tree_calibration(held, partial(_ranker, output_dir), output_dir, seed=seed, report=report)
-    _write_record(data_dir, output_dir, seed=seed, limit=limit, seconds=time.perf_counter() - started, scores=scores)
+    files = [data_dir / "mrc" / "cmrc2018_train.jsonl.xz"]
+    files += [data_dir / "text" / f"{name}.txt.xz" for name in dict.fromkeys(_FREQUENCY_TEXTS)]
+    write_record(
+        output_dir,
+        command="szqa train ranker",
+        files=files,
+        seed=seed,
+        limit=limit,
+        seconds=time.perf_counter() - started,
+        scores=scores,
+    )
     report(f"完成 (done): {output_dir}")
 
 
@@ -253,19 +260,3 @@ def _fit_ranker(fit: Sequence[Case], samples: Sequence[Sample], output_dir: Path
 def _half(case: Case) -> int:
     """0 or 1 by the passage, so that questions about one passage fall together."""
     return _digest(case.source) // _HELD_BACK % 2
-
-
-def _write_record(
-    data_dir: Path, output_dir: Path, *, seed: int, limit: int | None, seconds: float, scores: dict[str, float]
-) -> None:
-    files = [data_dir / "mrc" / "cmrc2018_train.jsonl.xz"]
-    files += [data_dir / "text" / f"{name}.txt.xz" for name in dict.fromkeys(_FREQUENCY_TEXTS)]
-    record = {
-        "command": f"szqa train ranker --seed {seed}" + (f" --limit {limit}" if limit else ""),
-        "seed": seed,
-        "seconds": round(seconds),
-        "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
-        "data_sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
-        "calibration": {name: round(value, 4) for name, value in scores.items()},
-    }
-    (output_dir / "training.json").write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", "utf-8")

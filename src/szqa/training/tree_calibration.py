@@ -5,8 +5,11 @@ Fitted anew for every ranker, since the evidence depends on its scores. Knows no
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
+import os
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +26,7 @@ from szqa.training.ranker_cases import Case, span_f1
 if TYPE_CHECKING:
     import lightgbm
 
-__all__ = ["Parameters", "best_threshold", "fit_tree_calibration", "is_right", "tree_parameters"]
+__all__ = ["Parameters", "best_threshold", "fit_tree_calibration", "is_right", "tree_parameters", "write_record"]
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -181,3 +184,25 @@ def _auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(positive, scores))
+
+
+def write_record(
+    output_dir: Path,
+    *,
+    command: str,
+    files: Sequence[Path],
+    seed: int,
+    limit: int | None,
+    seconds: float,
+    scores: dict[str, float],
+) -> None:
+    """Write ``training.json``: the command, what it read and how the calibration did."""
+    record = {
+        "command": f"{command} --seed {seed}" + (f" --limit {limit}" if limit else ""),
+        "seed": seed,
+        "seconds": round(seconds),
+        "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+        "data_sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "calibration": {name: round(value, 4) for name, value in scores.items()},
+    }
+    (output_dir / "training.json").write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", "utf-8")
