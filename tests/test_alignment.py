@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from szqa.alignment import COLUMNS, RELATIVE_COLUMNS, Context, coverage, describe, extract_terms, pieces, relate
 from szqa.candidates import SPAN_COLUMNS, Sentence, propose
 from szqa.cues import CUE_COLUMNS, CueCounts, Cues
-from szqa.question import analyse
+from szqa.question import analyse, levels
+from szqa.synonyms import SYNONYMS
 from szqa.text import Segmenter, fold
 
 FACTORIES = "2024年，苏州33家企业获评江苏省省级智能工厂、224家企业获评省级智能车间。"
@@ -169,6 +170,26 @@ def test_describe_sees_unit_and_kind(segmenter: Segmenter) -> None:
 def test_synonyms_count_as_found() -> None:
     terms = extract_terms(analyse("规上工业涨了多少"), lambda _: 1.0)
     assert coverage(terms, "规模以上工业增长") > coverage(terms, "大型工业变化")
+
+
+def test_a_synonym_of_one_character_counts_only_for_a_word_of_its_own(segmenter: Segmenter) -> None:
+    def found(question: str, text: str) -> float:
+        asked = analyse(fold(question))
+        breaks = {token.start for token in segmenter.cut(asked.text)}
+        return coverage(extract_terms(asked, lambda _: 1.0, breaks=breaks), text)
+
+    assert found("谁建的大桥", "大桥由他们建设") > found("谁建的大桥", "大桥由他们拆除")
+    assert found("福建有几个市", "市建设") == found("福建有几个市", "市拆除")
+
+
+@pytest.mark.parametrize(("asked", "said"), [("评上", "获评"), ("获评", "评上"), ("一共", "累计"), ("厂家", "企业")])
+def test_synonyms_hold_both_ways(asked: str, said: str) -> None:
+    assert said in SYNONYMS[asked]
+
+
+def test_synonyms_never_name_the_word_itself_nor_another_level() -> None:
+    assert [word for word, others in SYNONYMS.items() if word in others or not others] == []
+    assert {word for word, others in SYNONYMS.items() for said in (word, *others) if levels(said)} == set()
 
 
 def test_pieces_are_words_and_pairs() -> None:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from szqa.candidates import SPAN_COLUMNS, Sentence
 from szqa.question import KINDS, Question, levels, numbers, years
+from szqa.synonyms import SYNONYMS
 
 __all__ = [
     "COLUMNS",
     "RELATIVE_COLUMNS",
-    "SYNONYMS",
     "Context",
     "Term",
     "coverage",
@@ -34,41 +34,6 @@ __all__ = [
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 
-# Words that say the same in a question and in the reports it asks about; either may stand in for the other.
-SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "规上": ("规模以上",),
-    "涨": ("增长", "提高", "上升"),
-    "增速": ("增长",),
-    "增长": ("增加", "提高", "提升"),
-    "跌": ("下降", "减少"),
-    "公司": ("企业",),
-    "企业": ("公司", "家"),
-    "汽车": ("车",),
-    "成立": ("组建", "创立", "建立", "设立", "创办"),
-    "创立": ("成立", "创办", "建立"),
-    "建成": ("落成", "竣工", "完工"),
-    "出台": ("印发", "发布", "制定"),
-    "发布": ("出台", "印发", "公布"),
-    "入选": ("进入", "入围", "列入", "获评"),
-    "入围": ("进入", "入选"),
-    "进了": ("进入", "入围", "入选"),
-    "进入": ("入围", "入选"),
-    "获评": ("获得", "入选", "评为"),
-    "出生": ("生于", "诞生"),
-    "去世": ("逝世", "病逝", "死于", "离世"),
-    "逝世": ("去世", "病逝"),
-    "位于": ("地处", "坐落"),
-    "坐落": ("位于", "地处"),
-    "毕业": ("就读",),
-    "举办": ("举行", "召开"),
-    "举行": ("举办", "召开"),
-    "召开": ("举办", "举行"),
-    "目标": ("力争", "建成", "形成"),
-    "新增": ("增加", "新获"),
-    "又称": ("别名", "也称", "俗称"),
-    "别名": ("又称", "俗称", "别称"),
-    "工厂": ("厂",),
-}
 _FUNCTION = frozenset("的了是在和与及为有被把将对于其这那个都也就由从到以之而等着过吗呢请")
 # Weight of a pair of characters that belong to two words, beside that of a pair within one.
 _ACROSS_WORDS: Final = 0.4
@@ -237,7 +202,7 @@ def extract_terms(question: Question, weight_of: Callable[[str], float], *, brea
     """
     terms: list[Term] = []
     for text, offset, left in ((question.left, 0, True), (question.right, question.end, False)):
-        alternatives = _alternatives(text)
+        alternatives = _alternatives(text, {place - offset for place in breaks})
         for piece in dict.fromkeys(pieces(text)):
             function_share = sum(character in _FUNCTION for character in piece) / len(piece)
             weight = weight_of(piece) * (1.0, 0.35, 0.0)[round(2 * function_share)]
@@ -249,13 +214,19 @@ def extract_terms(question: Question, weight_of: Callable[[str], float], *, brea
     return terms
 
 
-def _alternatives(text: str) -> dict[str, list[str]]:
-    """Piece → synonyms of the words of a text that it is part of."""
+def _alternatives(text: str, breaks: Collection[int]) -> dict[str, list[str]]:
+    """Piece → synonyms of the words it is part of; a word of one character counts only where it stands alone."""
     found: dict[str, list[str]] = {}
+    edges = {0, *breaks, len(text)}
     for word, others in SYNONYMS.items():
-        if word in text:
-            for piece in {word, *pieces(word)}:
-                found.setdefault(piece, []).extend(others)
+        if word not in text:
+            continue
+        parts = {word, *pieces(word)}
+        if len(word) == 1:
+            alone = [at for at, character in enumerate(text) if character == word and {at, at + 1} <= edges]
+            parts = {text[max(0, first) : first + 2] for at in alone for first in (at - 1, at)}
+        for piece in parts:
+            found.setdefault(piece, []).extend(others)
     return found
 
 

@@ -14,10 +14,11 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from szqa.alignment import COLUMNS, SYNONYMS, Context, Term, coverage, describe, extract_terms, relate
+from szqa.alignment import COLUMNS, Context, Term, coverage, describe, extract_terms, relate
 from szqa.candidates import Sentence, propose
 from szqa.datatypes import Hit
 from szqa.question import Question, analyse
+from szqa.synonyms import SYNONYMS
 from szqa.text import Segmenter, Token, fold, split_sentences
 
 __all__ = ["CandidateScorer", "Examination", "Examiner", "Place"]
