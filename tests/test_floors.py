@@ -30,9 +30,9 @@ FLOORS = (
     {"engine_building", "ray_workers", "reader", "hub_reader"},
     {"retriever", "dialogue"},
     {"assistant"},
-    {"goldset", "rendering", "training"},
-    {"evaluation", "server"},
-    {"report"},
+    {"goldset", "rendering"},
+    {"evaluation", "training"},
+    {"server", "report"},
     {"cli"},
 )
 HEAVY = {"torch", "sentence_transformers", "gradio", "fastapi", "transformers", "faiss", "jieba", "onnxruntime"}

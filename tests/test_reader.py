@@ -121,13 +121,10 @@ def test_term_weights_survive_saving(tmp_path: Path) -> None:
     assert loaded("未见") > loaded("苏州") > loaded("企业") > 0
 
 
-def test_a_sentence_comes_first_where_no_span_is_certain_and_it_is() -> None:
+def test_spans_come_first_then_the_sentence_of_the_best_one() -> None:
     passage = make_hits(TEXT)[0].passage
-    sentence = Span(passage, 0, 22, 0.6)
-    unsure, sure = Span(passage, 2, 4, 0.2), Span(passage, 2, 4, 0.9)
-    assert szqa.reader._order([unsure], [sentence], 0.3, 0.5) == [sentence, unsure]
-    assert szqa.reader._order([sure], [sentence], 0.3, 0.5) == [sure, sentence]
-    assert szqa.reader._order([unsure], [sentence], 0.3, 0.7) == [unsure, sentence]
+    span, sentence, other = Span(passage, 2, 4, 0.2), Span(passage, 0, 22, 0.6), Span(passage, 22, 30, 0.7)
+    assert szqa.reader._order([span], [other, sentence]) == [span, sentence, other]
 
 
 @pytest.mark.parametrize("name", ["combined", "ranker"])
@@ -141,7 +138,7 @@ def test_a_reader_that_answers_everything_gives_its_best_span(name: str, segment
 
 
 def test_calibration_is_a_weighted_sum_and_survives_saving(tmp_path: Path) -> None:
-    calibration = Calibration({"margin": 2.0, "span_log_odds": 0.5}, -1.0, 0.4, 0.9)
+    calibration = Calibration({"margin": 2.0, "span_log_odds": 0.5}, -1.0, 0.4)
     evidence = np.zeros((2, len(CALIBRATION_COLUMNS)), dtype=np.float32)
     evidence[1, CALIBRATION_COLUMNS.index("margin")] = 3.0
     evidence[1, CALIBRATION_COLUMNS.index("span_log_odds")] = 4.0

@@ -13,7 +13,8 @@ from szqa.datatypes import Passage
 from szqa.ranker import Trees
 from szqa.text import Segmenter
 from szqa.training.onnx_trees import to_onnx
-from szqa.training.ranker_cases import Asked, Collection, cases, span_f1
+from szqa.training.question_sets import Asked, Collection
+from szqa.training.ranker_cases import cases, span_f1
 from szqa.training.tree_calibration import best_threshold, is_right
 
 TEXTS = (

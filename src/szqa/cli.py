@@ -46,9 +46,6 @@ app.add_typer(train_app, name="train")
 feedback_app = typer.Typer(help="用户反馈 (feedback of users)", no_args_is_help=True)
 app.add_typer(feedback_app, name="feedback")
 
-# Every so many-th question of the foreign set: about as many as the gold set has.
-_FOREIGN_STEP = 10
-
 _WAITING = "{index}: 另一个构建正在进行，最多等待 {wait:g} 秒 (another build is running; waiting up to {wait:g} s)"
 
 _out = Console(highlight=False, markup=False, soft_wrap=True)
@@ -520,33 +517,17 @@ def train_calibration_command(
     gold: Annotated[Path, typer.Option(help="金标准；只用 dev (gold set; its dev split is used)")] = Path(
         "eval/gold.jsonl"
     ),
-    foreign: Annotated[
-        Path | None, typer.Option(help="问别的内容的评测集，语料答不了 (questions that the corpus cannot answer)")
+    data: Annotated[
+        Path | None, typer.Option(help="训练数据，使校准更稳 (training data, which steadies the calibration)")
     ] = None,
     index: IndexOption = Path("index"),
     seed: SeedOption = 0,
 ) -> None:
     """用金标准的 dev 部分校准阅读器 (calibrate the reader on the gold set's dev split)."""
-    from szqa.goldset import read_evaluation_set
-    from szqa.reader import SpanReader
-    from szqa.training.calibration import CalibrationCase, fit_calibration
+    from szqa.training.calibration import train_calibration
 
     assistant = _load(index, reader=reader)
-    if not isinstance(assistant.reader, SpanReader):
-        raise ConfigurationError(f"{reader} 不能校准，只能校准 combined 与 ranker (only those two can be calibrated)")
-    cases = [
-        CalibrationCase(question.text, tuple(hits), question.answers)
-        for question in read_evaluation_set(gold).questions
-        if question.split == "dev" and (hits := assistant.search(question.text, top_k=assistant.top_k))
-    ]
-    others = read_evaluation_set(foreign).questions[::_FOREIGN_STEP] if foreign else ()
-    strange = [
-        CalibrationCase(question.text, tuple(hits), ())
-        for question in others
-        if question.text.strip() and (hits := assistant.search(question.text, top_k=assistant.top_k))
-    ]
-    calibration, scores = fit_calibration(assistant.reader, cases, foreign=strange, seed=seed)
-    calibration.save(output / "calibration.json")
+    scores = train_calibration(assistant, output, gold_file=gold, data_dir=data, seed=seed)
     _err.print(str(scores))
 
 

@@ -3,13 +3,12 @@
 The shipped reader ranks candidate spans by trees over their columns and by the logits of a network, added up, and says
 how likely the best ones are to be right. Knows nothing of how passages were found or of what is made of the spans.
 
-**Span or sentence.** Every span and every sentence read has its own probability: a span's of being right, a sentence's
-of holding the answer. Spans come first, unless the best one is too unsure to be given as an answer while its sentence
-is as sure as ``sentence_threshold``.
+**Span and sentence.** Every span and every sentence read has its own probability: a span's of being right, a
+sentence's of holding the answer. Spans come first; sentences are what else may be worth reading.
 
 **Two calibrations.** The trees of ``spans.onnx`` and ``sentences.onnx`` learn from thousands of questions;
-``calibration.json`` is a logistic regression over their log odds and a few columns of the same evidence, fitted on
-the dev split of the gold set, whose unanswerable questions are near misses.
+``calibration.json`` is a logistic regression over their log odds and some columns of the same evidence, fitted above
+all on the dev split of the gold set, whose unanswerable questions are near misses.
 """
 
 from __future__ import annotations
@@ -109,13 +108,11 @@ class Calibration:
         weights: weight of each column it uses, by its name in ``CALIBRATION_COLUMNS``.
         bias: log odds where every column is 0.
         threshold: recommended score from which a span is given as an answer, [0, 1].
-        sentence_threshold: probability from which a sentence is given where its span is below ``threshold``.
     """
 
     weights: dict[str, float]
     bias: float
     threshold: float
-    sentence_threshold: float
 
     def __call__(self, evidence: Floats) -> Floats:
         """(n, len(CALIBRATION_COLUMNS)) evidence → (n,) log odds."""
@@ -164,7 +161,7 @@ class SpanReader:
             return []
         spans = _scored(weighed.spans, self._calibration(self.evidence(weighed)), hits)
         sentences = _scored(weighed.sentences, self._sentence_trees(weighed.sentence_evidence), hits)
-        return _order(spans, sentences, self.threshold, self._calibration.sentence_threshold)
+        return _order(spans, sentences)
 
     def weigh(self, question: str, hits: Sequence[Hit]) -> Weighed:
         """The best spans and all sentences with the evidence for each, for fitting a calibration."""
@@ -204,6 +201,7 @@ def combined_reader(segmenter: Segmenter, models_dir: Path = _MODELS, *, thresho
     files = [models_dir / "ranker" / name for name in SpanRanker.FILES]
     files += [models_dir / "reader" / name for name in NETWORK_FILES]
     files += [models_dir / "combined" / name for name in CALIBRATION_FILES]
+    require_files(models_dir / "combined", CALIBRATION_FILES, command="szqa train combination")
     ranker = combined_ranker(segmenter, models_dir)
     reader_id = _reader_id("combined", files)
     return SpanReader(ranker, models_dir / "combined", reader_id=reader_id, threshold=threshold)
@@ -237,13 +235,12 @@ def _scored(places: Sequence[tuple[int, int, int]], log_odds: Floats, hits: Sequ
     ]
 
 
-def _order(spans: Sequence[Span], sentences: Sequence[Span], threshold: float, sentence_threshold: float) -> list[Span]:
-    """Spans and sentences in one list: what should be answered first."""
+def _order(spans: Sequence[Span], sentences: Sequence[Span]) -> list[Span]:
+    """Spans and sentences in one list: the spans, the sentence of the best one, and the other sentences."""
     best = spans[0]
     around = next(s for s in sentences if s.passage is best.passage and s.start <= best.start < s.end)
     others = sorted((s for s in sentences if s is not around), key=lambda sentence: -sentence.score)
-    sentence_first = best.score < threshold <= around.score and around.score >= sentence_threshold
-    ordered = [around, *spans, *others] if sentence_first else [*spans[: _MAX_SPANS - 1], around, *others]
+    ordered = [*spans[: _MAX_SPANS - 1], around, *others]
     distinct = {(span.passage.id, span.start, span.end): span for span in reversed(ordered)}
     kept = sorted(distinct.values(), key=ordered.index)
     return kept[:_MAX_SPANS]

@@ -1,7 +1,8 @@
 """Calibrates trees and network together, on questions that neither was trained on.
 
 Both are trained on CMRC 2018's training part, where the network is surer than elsewhere; so its trial part and DRCD's
-dev part, kept for tuning, are asked here, with their answers and without.
+dev part, kept for tuning, are asked here, with their answers and without, and what is held back of the questions about
+reports.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from szqa.datatypes import Passage
 from szqa.ranker import SpanRanker
 from szqa.reader import combined_ranker
 from szqa.text import Segmenter
-from szqa.training.ranker_cases import Case, Variant, cases, read_questions
+from szqa.training.question_sets import REPORTS, read_questions, write_questions
+from szqa.training.ranker_cases import UNANSWERED, Case, Variant, cases, split_cases
 from szqa.training.tree_calibration import fit_tree_calibration, write_record
 
-__all__ = ["train_combination"]
+__all__ = ["calibration_cases", "train_combination"]
 
 _SETS: Final = ("cmrc2018_trial", "drcd_dev_simplified")
 
@@ -37,19 +39,20 @@ def train_combination(
     """Fit the calibration of the combined reader and write its folder.
 
     Args:
-        data_dir: folder of training data with ``mrc/``.
+        data_dir: folder of training data with ``mrc/`` and ``text/``.
         output_dir: where the calibration is written.
         models_dir: holds the folders ``ranker`` and ``reader``.
         seed: of the cases and the trees.
-        limit: most questions of each set; all by default.
+        limit: most questions of each question set; all by default. The reports are asked about always.
         report: is told what is being done.
     """
     started = time.perf_counter()
     output_dir.mkdir(parents=True, exist_ok=True)
-    held = _cases(data_dir, seed, limit)
+    held = calibration_cases(data_dir, seed=seed, limit=limit)
     report(f"校准 {len(held)} 例 (cases to calibrate on)")
     scores = fit_tree_calibration(held, partial(_ranker, models_dir), output_dir, seed=seed, report=report)
     files = [data_dir / "mrc" / f"{name}.jsonl.xz" for name in _SETS]
+    files += [data_dir / "text" / f"{name}.txt.xz" for name in REPORTS]
     write_record(
         output_dir,
         command="szqa train combination",
@@ -65,15 +68,24 @@ def _ranker(models_dir: Path) -> SpanRanker:
     return combined_ranker(Segmenter(), models_dir)
 
 
-def _cases(data_dir: Path, seed: int, limit: int | None) -> list[Case]:
+def calibration_cases(data_dir: Path, *, seed: int, limit: int | None) -> list[Case]:
+    """Questions that neither trees nor network were trained on, with and without their answers, each with its hits.
+
+    Args:
+        data_dir: folder of training data with ``mrc/`` and ``text/``.
+        seed: of the cases.
+        limit: most questions of each question set; all by default. The reports are asked about always.
+    """
     segmenter = Segmenter()
     held: list[Case] = []
     for number, name in enumerate(_SETS):
         collection = read_questions(data_dir / "mrc" / f"{name}.jsonl.xz", limit)
         held += cases(collection, _variants, segmenter, rng=random.Random(seed + number))  # noqa: S311
-    return held
+    written = write_questions(data_dir, segmenter, seed=seed, limit=None)
+    _, about_reports = split_cases(written, segmenter, seed=seed)
+    return held + about_reports
 
 
 def _variants(index: int, passage: Passage) -> Sequence[Variant]:
     """Every question with its passage among the hits, and once more without its answer."""
-    return "open", ("swapped" if index % 4 else "removed")
+    return "open", UNANSWERED[index % len(UNANSWERED)]

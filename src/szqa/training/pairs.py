@@ -20,7 +20,7 @@ from szqa.text import split_sentences
 
 _Item = TypeVar("_Item")
 
-__all__ = ["TextPair", "data_files", "read_pairs", "read_paragraphs"]
+__all__ = ["TextPair", "data_files", "read_documents", "read_pairs", "read_paragraphs"]
 
 # Rows taken of each file; laws and the partly machine-translated documentation are numerous and far from the
 # reports and articles that szqa is for, so they are held down.
@@ -136,9 +136,18 @@ def read_pairs(data_dir: Path, *, seed: int, limit: int | None = None) -> list[T
 
 def read_paragraphs(path: Path) -> list[str]:
     """Read a paragraph file into runs of whole sentences of 40 to about 400 characters."""
+    return [paragraph for document in read_documents(path) for paragraph in document]
+
+
+def read_documents(path: Path) -> list[list[str]]:
+    """Read a paragraph file as ``read_paragraphs`` does, the documents apart: an empty line stands between two."""
+    documents: list[list[str]] = [[]]
     with lzma.open(path, "rt", encoding="utf-8") as lines:
-        chunks = [chunk for line in lines for chunk in _chunks(line.strip())]
-    return [chunk for chunk in chunks if len(chunk) >= _MIN_CHARS]
+        for line in lines:
+            if not line.strip():
+                documents.append([])
+            documents[-1] += [chunk for chunk in _chunks(line.strip()) if len(chunk) >= _MIN_CHARS]
+    return [document for document in documents if document]
 
 
 class _Row(TypedDict):

@@ -5,9 +5,7 @@ A seventh of the passages is held back from the ranking trees; the calibration i
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,14 +19,14 @@ from numpy.typing import NDArray
 
 from szqa.alignment import COLUMNS, pieces
 from szqa.cues import CUE_COLUMNS, CueCounts, Cues
-from szqa.datatypes import Passage
 from szqa.examiner import Examiner
 from szqa.question import analyse
 from szqa.ranker import RankerConfig, SpanRanker, TermWeights, cue_columns
 from szqa.text import Segmenter, fold
 from szqa.training.onnx_trees import to_onnx
 from szqa.training.pairs import read_paragraphs
-from szqa.training.ranker_cases import REPORTS, Case, Collection, Variant, cases, read_collections, span_f1
+from szqa.training.question_sets import REPORTS, read_collections
+from szqa.training.ranker_cases import Case, half_of, span_f1, split_cases
 from szqa.training.tree_calibration import Parameters, fit_tree_calibration, tree_parameters, write_record
 
 __all__ = ["train_ranker"]
@@ -38,7 +36,6 @@ Floats = NDArray[np.float32]
 
 _FREQUENCY_TEXTS: Final = ("cmrc2018_train_wiki", "gov_policy_sql2019", "csl_abstracts", *REPORTS)
 _PROCESSES: Final = 2
-_HELD_BACK: Final = 7  # every seventh passage
 _POSITIVES, _NEGATIVES = 24, 90
 
 # Tuned on CMRC 2018 trial and DRCD dev: ranking beats predicting F1 (EM 0.34 against 0.15 on DRCD dev in a small run).
@@ -102,7 +99,7 @@ def train_ranker(
     weights.save(output_dir / "weights.npz")
     report("读取问题 (reading questions)")
     collections = read_collections(data_dir, segmenter, seed=seed, limit=limit)
-    fit, held = _split(collections, segmenter, seed)
+    fit, held = split_cases(collections, segmenter, seed=seed)
     report(f"训练 {len(fit)} 例，校准 {len(held)} 例 (cases to fit and to calibrate on)")
     samples = _sample_all(fit, output_dir / "weights.npz", seed, report)
     report("训练排序树 (growing the ranking trees)")
@@ -134,45 +131,6 @@ def _count_words(data_dir: Path) -> TermWeights:
                 counts.update(set(pieces(fold(paragraph))))
     pairs = {piece: count for piece, count in counts.items() if count >= 3 and len(piece) == 2 and not piece.isascii()}
     return TermWeights(pairs, paragraphs)
-
-
-def _split(collections: Sequence[Collection], segmenter: Segmenter, seed: int) -> tuple[list[Case], list[Case]]:
-    """Cases to fit the ranking trees on, and cases about other passages to calibrate on."""
-    fit: list[Case] = []
-    held: list[Case] = []
-    for number, collection in enumerate(collections):
-        choose = _variants_of_real if number == 0 else _variants_of_written
-        for case in cases(collection, choose, segmenter, rng=random.Random(seed + number)):  # noqa: S311
-            if _is_held_back(case.source):
-                held.append(case)
-            elif case.gold >= 0:
-                fit.append(case)
-    return fit, held
-
-
-def _variants_of_real(index: int, passage: Passage) -> Sequence[Variant]:
-    if _is_held_back(passage.id):
-        return _held_variants(index)
-    return ("given", "open") if index % 3 == 0 else ("given",)
-
-
-def _variants_of_written(index: int, passage: Passage) -> Sequence[Variant]:
-    if _is_held_back(passage.id):
-        return _held_variants(index)
-    return ("open",)
-
-
-def _held_variants(index: int) -> Sequence[Variant]:
-    """Every second question with its passage, and once more without its answer."""
-    return ("open", "swapped" if index % 4 else "removed") if index % 2 == 0 else ()
-
-
-def _is_held_back(passage_id: str) -> bool:
-    return _digest(passage_id) % _HELD_BACK == 0
-
-
-def _digest(passage_id: str) -> int:
-    return int.from_bytes(hashlib.sha256(passage_id.encode()).digest()[:4], "big")
 
 
 # What a worker process made when it started: one examiner.
@@ -234,12 +192,12 @@ def _fit_ranker(fit: Sequence[Case], samples: Sequence[Sample], output_dir: Path
         gold = sample.hit == case.gold
         passage = fold(case.hits[case.gold].passage.text)
         candidates = list(zip(sample.starts[gold].tolist(), sample.ends[gold].tolist(), strict=True))
-        for counts in (halves[_half(case)], whole):
+        for counts in (halves[half_of(case)], whole):
             counts.add(analyse(fold(case.question)), passage, candidates, case.answers)
     other = (halves[1].cues(), halves[0].cues())
     cues = [
         cue_columns(
-            other[_half(case)],
+            other[half_of(case)],
             analyse(fold(case.question)),
             [fold(hit.passage.text) for hit in case.hits],
             sample.hit,
@@ -255,8 +213,3 @@ def _fit_ranker(fit: Sequence[Case], samples: Sequence[Sample], output_dir: Path
     (output_dir / "ranker.onnx").write_bytes(to_onnx(booster).SerializeToString())
     RankerConfig((*COLUMNS, *CUE_COLUMNS)).save(output_dir / "config.json")
     return whole.cues()
-
-
-def _half(case: Case) -> int:
-    """0 or 1 by the passage, so that questions about one passage fall together."""
-    return _digest(case.source) // _HELD_BACK % 2

@@ -1,19 +1,17 @@
 """Questions with the passages that retrieval finds for them: what the span ranker is trained and calibrated on.
 
-Real questions come from CMRC 2018's training part, questions in the register of reports are written by rule. A case may
-hold its answer or not: the passage may have been taken away, or a year, a name or a level of the question exchanged.
-Knows nothing of features or models.
+A case may hold its answer or not: the passage or the answer's sentence may have been taken away, a year, a name or a
+level of the question exchanged, or something asked that the collection does not say. Knows nothing of features or
+models.
 """
 
 from __future__ import annotations
 
-import json
-import lzma
+import hashlib
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -22,58 +20,22 @@ from numpy.typing import NDArray
 from szqa.datatypes import Hit, Passage
 from szqa.lexical import LexicalIndex
 from szqa.question import LEVELS
-from szqa.text import Segmenter, fold
-from szqa.training.pairs import read_paragraphs
-from szqa.training.questions import questions_of
+from szqa.text import Segmenter, fold, split_sentences
+from szqa.training.question_sets import Asked, Collection
 
-__all__ = [
-    "READ_HITS",
-    "REPORTS",
-    "Asked",
-    "Case",
-    "Collection",
-    "cases",
-    "read_collections",
-    "read_questions",
-    "span_f1",
-]
+__all__ = ["READ_HITS", "UNANSWERED", "Case", "Variant", "cases", "half_of", "span_f1", "split_cases"]
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
-Variant = Literal["given", "open", "removed", "swapped"]
+Variant = Literal["given", "open", "removed", "deleted", "swapped"]
 
 # Hits that are read for a question, as the assistant does.
 READ_HITS: Final = 5
-# Texts whose register is the reports' one; each document is a collection of its own, so that passages are alike.
-REPORTS: Final = ("gov_reports_2026", "gov_reports_2012_2021", "fuyao_news")
-_CMRC = "cmrc2018_train"
-_MIN_CHARS = 60
+# How a question loses its answer, in turn.
+UNANSWERED: Final[tuple[Variant, ...]] = ("removed", "deleted", "swapped", "swapped")
+_HELD_BACK: Final = 7  # every seventh passage
 _YEAR = re.compile(r"(?:19|20)\d\d(?=年)")
 _NAMES = frozenset(("nr", "ns", "nt", "nz", "nrt", "n", "vn", "b", "j"))
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question about one passage of a collection.
-
-    Attributes:
-        question: the question.
-        passage: index of the passage that answers it.
-        answers: accepted answers as intervals of that passage's text.
-    """
-
-    question: str
-    passage: int
-    answers: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """Passages that are searched together, and questions about them."""
-
-    name: str
-    passages: tuple[Passage, ...]
-    asked: tuple[Asked, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,66 +57,6 @@ class Case:
     answers: tuple[tuple[int, int], ...]
     variant: Variant
     source: str
-
-
-def read_collections(data_dir: Path, segmenter: Segmenter, *, seed: int, limit: int | None) -> list[Collection]:
-    """Read the real questions and write those about reports; ``limit`` bounds the number of either."""
-    collections = [read_questions(data_dir / "mrc" / f"{_CMRC}.jsonl.xz", limit)]
-    written = 0
-    for name in REPORTS:
-        for collection in _write_reports(data_dir / "text" / f"{name}.txt.xz", name, segmenter, random.Random(seed)):  # noqa: S311
-            if limit is not None and written >= limit:
-                return collections
-            collections.append(collection)
-            written += len(collection.asked)
-    return collections
-
-
-def read_questions(path: Path, limit: int | None) -> Collection:
-    """Read a question set of the data folder; its passages are searched together."""
-    name = path.name.partition(".")[0]
-    places: dict[str, int] = {}
-    passages: list[Passage] = []
-    asked = []
-    with lzma.open(path, "rt", encoding="utf-8") as lines:
-        for row in map(json.loads, lines):
-            context = row["context"]
-            if context not in places:
-                places[context] = len(passages)
-                passages.append(_passage(name, len(passages), context))
-            answers = tuple((a["start"], a["start"] + len(a["text"])) for a in row["answers"])
-            asked.append(Asked(row["question"], places[context], answers))
-    # Evenly spread, so that a limited run sees the whole file's passages.
-    step = max(1, len(asked) // limit) if limit else 1
-    return Collection(name, tuple(passages), tuple(asked[::step]))
-
-
-def _passage(document: str, number: int, text: str) -> Passage:
-    return Passage(f"{document}-{number}:0-{len(text)}", f"{document}-{number}", "", (), text, 0, len(text))
-
-
-def _write_reports(path: Path, name: str, segmenter: Segmenter, rng: random.Random) -> Iterator[Collection]:
-    for number, paragraphs in enumerate(_documents(read_paragraphs(path))):
-        passages = tuple(_passage(f"{name}-{number}", i, text) for i, text in enumerate(paragraphs))
-        asked = []
-        for index, passage in enumerate(passages):
-            if len(passage.text) >= _MIN_CHARS:
-                count = max(1, len(passage.text) // 120)
-                tokens = segmenter.tag(passage.text)
-                for example in questions_of(passage.text, tokens, rng=rng, count=count, max_chars=len(passage.text)):
-                    asked.append(Asked(example.question, index, ((example.start, example.end),)))
-        if len(passages) > READ_HITS and asked:
-            yield Collection(f"{name}-{number}", passages, tuple(asked))
-
-
-def _documents(paragraphs: Sequence[str]) -> Iterator[list[str]]:
-    document: list[str] = []
-    for paragraph in [*paragraphs, ""]:
-        if paragraph:
-            document.append(paragraph)
-        elif document:
-            yield document
-            document = []
 
 
 def cases(
@@ -192,10 +94,11 @@ def _case(
     gold = collection.passages[asked.passage]
     if variant == "given":
         return Case(asked.question, (Hit(gold, 1.0, 1),), 0, asked.answers, variant, gold.id)
+    if not asked.answers and variant != "open":
+        return None
     question = asked.question
     if variant == "swapped":
-        around = fold(gold.text)
-        question = _swapped(fold(question), around, names, rng)
+        question = _swapped(fold(question), fold(gold.text), names, rng)
         if not question:
             return None
     scores = index.scores(question)
@@ -203,14 +106,30 @@ def _case(
     if variant == "removed":
         rows = [row for row in rows if row != asked.passage]
     rows = rows[:READ_HITS]
-    if not rows:
-        return None
+    shown = {row: collection.passages[row] for row in rows}
+    if variant == "deleted" and asked.passage in shown:
+        shown[asked.passage] = _without_sentence(gold, asked.answers)
+    shown = {row: passage for row, passage in shown.items() if passage.text}
     hits = tuple(
-        Hit(collection.passages[row], float(scores[row]), rank, lexical_score=float(scores[row]))
-        for rank, row in enumerate(rows, start=1)
+        Hit(passage, float(scores[row]), rank, lexical_score=float(scores[row]))
+        for rank, (row, passage) in enumerate(shown.items(), start=1)
     )
-    found = rows.index(asked.passage) if asked.passage in rows and variant != "swapped" else -1
-    return Case(question, hits, found, asked.answers if found >= 0 else (), variant, gold.id)
+    if not hits:
+        return None
+    answered = variant == "open" and asked.answers and asked.passage in shown
+    found = list(shown).index(asked.passage) if answered else -1
+    return Case(question, hits, found, asked.answers if answered else (), variant, gold.id)
+
+
+def _without_sentence(passage: Passage, answers: Sequence[tuple[int, int]]) -> Passage:
+    """A passage without the sentences that its answers stand in."""
+    kept = [
+        passage.text[start:end]
+        for start, end in split_sentences(passage.text)
+        if not any(start < high and low < end for low, high in answers)
+    ]
+    text = "".join(kept)
+    return replace(passage, text=text, end=passage.start + len(text))
 
 
 def _swapped(question: str, passage: str, names: Sequence[tuple[str, str]], rng: random.Random) -> str:
@@ -232,6 +151,48 @@ def _swapped(question: str, passage: str, names: Sequence[tuple[str, str]], rng:
         return ""
     old, new = rng.choice(ways)
     return question.replace(old, rng.choice(new))
+
+
+def split_cases(collections: Sequence[Collection], segmenter: Segmenter, *, seed: int) -> tuple[list[Case], list[Case]]:
+    """Cases to fit the ranking trees on, all with an answer, and cases about other passages to calibrate on."""
+    fit: list[Case] = []
+    held: list[Case] = []
+    for number, collection in enumerate(collections):
+        choose = _variants_of_written if collection.written else _variants_of_real
+        for case in cases(collection, choose, segmenter, rng=random.Random(seed + number)):  # noqa: S311
+            if _is_held_back(case.source):
+                held.append(case)
+            elif case.gold >= 0:
+                fit.append(case)
+    return fit, held
+
+
+def half_of(case: Case) -> int:
+    """0 or 1 by the passage, so that questions about one passage fall together."""
+    return _digest(case.source) // _HELD_BACK % 2
+
+
+def _variants_of_real(index: int, passage: Passage) -> Sequence[Variant]:
+    if _is_held_back(passage.id):
+        return _held_variants(index)
+    return ("given", "open") if index % 3 == 0 else ("given",)
+
+
+def _variants_of_written(index: int, passage: Passage) -> Sequence[Variant]:
+    return _held_variants(index) if _is_held_back(passage.id) else ("open",)
+
+
+def _held_variants(index: int) -> Sequence[Variant]:
+    """Every second question with its passage, and once more without its answer."""
+    return () if index % 2 else ("open", UNANSWERED[index // 2 % len(UNANSWERED)])
+
+
+def _is_held_back(passage_id: str) -> bool:
+    return _digest(passage_id) % _HELD_BACK == 0
+
+
+def _digest(passage_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(passage_id.encode()).digest()[:4], "big")
 
 
 def span_f1(text: str, starts: Ints, ends: Ints, answer: tuple[int, int]) -> Floats:

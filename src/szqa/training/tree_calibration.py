@@ -47,7 +47,6 @@ _CALIBRATION_PARAMETERS: Final[Parameters] = {
     "lambda_l2": 10.0,
 }
 _CALIBRATION_TREES: Final = 120
-_SENTENCE_THRESHOLD: Final = 0.9
 
 # What a worker process made when it started: one ranker.
 _ranker: list[SpanRanker] = []
@@ -131,7 +130,7 @@ def fit_tree_calibration(
     answerable = np.array([case.gold >= 0 for case, _ in kept])
     threshold = best_threshold(first, right, answerable)
     # The log odds of the trees as they are, until ``szqa train calibration`` fits a corpus's own questions.
-    Calibration({"span_log_odds": 1.0}, 0.0, threshold, _SENTENCE_THRESHOLD).save(output_dir / "calibration.json")
+    Calibration({"span_log_odds": 1.0}, 0.0, threshold).save(output_dir / "calibration.json")
     scores = {
         "auroc_answerable": _auroc(first, answerable),
         "auroc_right": _auroc(first, right > 0),
