@@ -48,6 +48,17 @@ def test_read_answers_questions_on_reports(reader: SpanReader, question: str, an
     assert best.score > 0.5
 
 
+@pytest.mark.parametrize("question", ["有多少家企业获评省级智能车间", "新能源汽车渗透率", "帮助了多少家企业"])
+def test_the_span_most_likely_right_comes_first(reader: SpanReader, question: str) -> None:
+    weighed = reader.weigh(question, make_hits(TEXT, OTHER))
+    log_odds = reader.evidence(weighed)[:, CALIBRATION_COLUMNS.index("span_log_odds")]
+    assert len(log_odds) > 3
+    assert (np.diff(log_odds) <= 0).all()
+    assert [span.start for span in reader.read(question, make_hits(TEXT, OTHER))][:3] == [
+        start for _, start, _ in weighed.spans[:3]
+    ]
+
+
 def test_a_question_answered_scores_higher_than_one_of_another_year(reader: SpanReader) -> None:
     hits = make_hits(TEXT, OTHER)
     answered = reader.read("2024年有多少家企业获评江苏省省级智能工厂", hits)[0]

@@ -82,8 +82,15 @@ class Examination:
 class CandidateScorer(Protocol):
     """Scores the candidates of an examination by other means than their columns, as a network does."""
 
-    def score(self, question: str, hits: Sequence[Hit], examination: Examination) -> Floats:
-        """(n,) float32, one score a candidate; higher is better, comparable across the hits of a question."""
+    def score(self, question: str, hits: Sequence[Hit], examination: Examination, places: Sequence[int]) -> Floats:
+        """(n,) float32, one score a candidate; higher is better, comparable across the hits of a question.
+
+        Args:
+            question: as asked.
+            hits: the passages.
+            examination: the candidates in them.
+            places: indexes of the sentences to read; candidates elsewhere score as low as the lowest in these.
+        """
         ...
 
 

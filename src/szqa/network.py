@@ -58,22 +58,28 @@ class SpanNetwork:
         self._scorer: Scorer = onnx_scorer(model_dir / "model_int8.onnx")
         self._words: OrderedDict[str, NDArray[np.int64]] = OrderedDict()
 
-    def score(self, question: str, hits: Sequence[Hit], examination: Examination) -> Floats:
-        """(n,) start logit plus end logit of each candidate, less those of "not here" in its window."""
-        texts = {place.hit: hits[place.hit].passage.text for place in examination.places}
+    def score(self, question: str, hits: Sequence[Hit], examination: Examination, places: Sequence[int]) -> Floats:
+        """(n,) start logit plus end logit of each candidate, less those of "not here" in its window.
+
+        Candidates in sentences that are not among ``places`` score as low as the lowest in these.
+        """
+        read = [examination.places[number] for number in places]
+        texts = {place.hit: hits[place.hit].passage.text for place in read}
         order = {hit: number for number, hit in enumerate(texts)}
         pairs = [
             encode_pair(question, text, words=self._word_classes(text), vocabulary=self._vocabulary)
             for text in texts.values()
         ]
         lengths = {hit: len(text) for hit, text in texts.items()}
-        places = [(order[hit], start, end) for hit, start, end in windows_around(examination.places, lengths)]
-        scores = score_places(self._scorer, pairs, places, self._vocabulary)
+        areas = [(order[hit], start, end) for hit, start, end in windows_around(read, lengths)]
+        scores = score_places(self._scorer, pairs, areas, self._vocabulary)
         result = np.zeros(len(examination.starts), np.float32)
+        seen = np.isin(examination.place, places)
         for hit, number in order.items():
-            rows = np.flatnonzero(examination.hit == hit)
+            rows = np.flatnonzero(seen & (examination.hit == hit))
             starts, ends = examination.starts[rows], examination.ends[rows]
             result[rows] = scores[number].starts[starts] + scores[number].ends[ends - 1]
+        result[~seen] = result[seen].min(initial=0.0)
         return result
 
     def _word_classes(self, text: str) -> NDArray[np.int64]:

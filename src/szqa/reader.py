@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Final, Protocol, Self
@@ -156,7 +156,7 @@ class SpanReader:
 
     def read(self, question: str, hits: Sequence[Hit]) -> list[Span]:
         """The spans that may answer a question, at most ten and no two alike, best first; none without hits."""
-        weighed = self._ranker.weigh(question, hits)
+        weighed = self.weigh(question, hits)
         if not weighed.spans:
             return []
         spans = _scored(weighed.spans, self._calibration(self.evidence(weighed)), hits)
@@ -164,8 +164,20 @@ class SpanReader:
         return _order(spans, sentences)
 
     def weigh(self, question: str, hits: Sequence[Hit]) -> Weighed:
-        """The best spans and all sentences with the evidence for each, for fitting a calibration."""
-        return self._ranker.weigh(question, hits)
+        """The best spans, the one most likely right first, and all sentences, with the evidence for each.
+
+        The ranker sees every candidate for itself; the trees of the calibration see how the best ones stand to one
+        another, so theirs is the last word on the order.
+        """
+        weighed = self._ranker.weigh(question, hits)
+        if not weighed.spans:
+            return weighed
+        order = np.argsort(-self._span_trees(weighed.span_evidence), kind="stable").tolist()
+        return replace(
+            weighed,
+            spans=tuple(weighed.spans[number] for number in order),
+            span_evidence=weighed.span_evidence[order],
+        )
 
     def evidence(self, weighed: Weighed) -> Floats:
         """What the second calibration sees of each span, (len(spans), len(CALIBRATION_COLUMNS))."""

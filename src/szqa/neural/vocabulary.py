@@ -30,7 +30,7 @@ class Vocabulary:
         self._ids = {token: index for index, token in enumerate(self.tokens)}
         if len(self._ids) != len(self.tokens):
             raise ValueError("a character stands twice in the vocabulary")
-        self.pad_id, self.unknown_id, self.cls_id, self.sep_id = range(4)
+        self.pad_id, self.unknown_id, self.cls_id, self.sep_id, self.mask_id = range(5)
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -78,16 +78,40 @@ def read_collections(data_dir: Path, segmenter: Segmenter, *, seed: int, limit: 
     ]
 
 
-def write_questions(data_dir: Path, segmenter: Segmenter, *, seed: int, limit: int | None) -> list[Collection]:
-    """Write the questions about reports, a collection for each."""
+def write_questions(
+    data_dir: Path,
+    segmenter: Segmenter,
+    *,
+    seed: int,
+    limit: int | None = None,
+    rounds: int = 1,
+    chars_a_question: int = _CHARS_A_QUESTION,
+) -> list[Collection]:
+    """Write the questions about reports, a collection for each.
+
+    Args:
+        data_dir: folder of training data with ``text/``.
+        segmenter: cuts and tags.
+        seed: of all that is left open.
+        limit: no further report is asked about after so many questions.
+        rounds: how often each fact is asked for, each time in other words.
+        chars_a_question: one question made from a sentence for so many characters of text, in each round.
+    """
     collections: list[Collection] = []
     written = 0
     for name in REPORTS:
-        for collection in _write_reports(data_dir / "text" / f"{name}.txt.xz", name, segmenter, random.Random(seed)):  # noqa: S311
+        rng = random.Random(seed)  # noqa: S311 - a reproducible choice, not a secret
+        reports = _read_reports(data_dir / "text" / f"{name}.txt.xz", name, segmenter)
+        for report in reports:
+            asked: list[Asked] = []
+            for _ in range(rounds):
+                asked += [*_in_place(report, rng, chars_a_question), *_about_facts(report, segmenter, rng)]
+                asked += _unanswered(report, [other for other in reports if other is not report], segmenter, rng)
             if limit is not None and written >= limit:
                 return collections
-            collections.append(collection)
-            written += len(collection.asked)
+            if asked:
+                collections.append(Collection(report.name, report.passages, tuple(asked), written=True))
+                written += len(asked)
     return collections
 
 
@@ -114,17 +138,12 @@ def _passage(document: str, number: int, text: str) -> Passage:
     return Passage(f"{document}-{number}:0-{len(text)}", f"{document}-{number}", "", (), text, 0, len(text))
 
 
-def _write_reports(path: Path, name: str, segmenter: Segmenter, rng: random.Random) -> Iterator[Collection]:
-    reports = [
+def _read_reports(path: Path, name: str, segmenter: Segmenter) -> list[_Report]:
+    return [
         _Report(f"{name}-{number}", paragraphs, segmenter)
         for number, paragraphs in enumerate(read_documents(path))
         if len(paragraphs) >= _MIN_PASSAGES
     ]
-    for report in reports:
-        asked = [*_in_place(report, rng), *_about_facts(report, segmenter, rng)]
-        asked += _unanswered(report, [other for other in reports if other is not report], segmenter, rng)
-        if asked:
-            yield Collection(report.name, report.passages, tuple(asked), written=True)
 
 
 class _Report:
@@ -144,10 +163,10 @@ class _Report:
         self.folded = fold("\n".join(paragraphs))
 
 
-def _in_place(report: _Report, rng: random.Random) -> Iterator[Asked]:
+def _in_place(report: _Report, rng: random.Random, chars_a_question: int) -> Iterator[Asked]:
     for index, passage in enumerate(report.passages):
         if len(passage.text) >= _MIN_CHARS:
-            count, tokens = max(1, len(passage.text) // _CHARS_A_QUESTION), report.tokens[index]
+            count, tokens = max(1, len(passage.text) // chars_a_question), report.tokens[index]
             for example in questions_of(passage.text, tokens, rng=rng, count=count, max_chars=len(passage.text)):
                 yield Asked(example.question, index, ((example.start, example.end),))
 

@@ -23,7 +23,7 @@ from szqa.question import LEVELS
 from szqa.text import Segmenter, fold, split_sentences
 from szqa.training.question_sets import Asked, Collection
 
-__all__ = ["READ_HITS", "UNANSWERED", "Case", "Variant", "cases", "half_of", "span_f1", "split_cases"]
+__all__ = ["READ_HITS", "UNANSWERED", "Case", "Variant", "cases", "half_of", "is_held_back", "span_f1", "split_cases"]
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -160,7 +160,7 @@ def split_cases(collections: Sequence[Collection], segmenter: Segmenter, *, seed
     for number, collection in enumerate(collections):
         choose = _variants_of_written if collection.written else _variants_of_real
         for case in cases(collection, choose, segmenter, rng=random.Random(seed + number)):  # noqa: S311
-            if _is_held_back(case.source):
+            if is_held_back(case.source):
                 held.append(case)
             elif case.gold >= 0:
                 fit.append(case)
@@ -173,13 +173,13 @@ def half_of(case: Case) -> int:
 
 
 def _variants_of_real(index: int, passage: Passage) -> Sequence[Variant]:
-    if _is_held_back(passage.id):
+    if is_held_back(passage.id):
         return _held_variants(index)
     return ("given", "open") if index % 3 == 0 else ("given",)
 
 
 def _variants_of_written(index: int, passage: Passage) -> Sequence[Variant]:
-    return _held_variants(index) if _is_held_back(passage.id) else ("open",)
+    return _held_variants(index) if is_held_back(passage.id) else ("open",)
 
 
 def _held_variants(index: int) -> Sequence[Variant]:
@@ -187,7 +187,8 @@ def _held_variants(index: int) -> Sequence[Variant]:
     return () if index % 2 else ("open", UNANSWERED[index // 2 % len(UNANSWERED)])
 
 
-def _is_held_back(passage_id: str) -> bool:
+def is_held_back(passage_id: str) -> bool:
+    """Whether nothing may be trained on questions about a passage, so that scores can be calibrated on them."""
     return _digest(passage_id) % _HELD_BACK == 0
 
 

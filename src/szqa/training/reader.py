@@ -19,7 +19,20 @@ import numpy as np
 
 from szqa.errors import ConfigurationError
 from szqa.neural import Scorer, Vocabulary, best_spans, score_pairs
-from szqa.training.network import PRESETS, Preset, build_network, load_weights, optimisers, span_loss, torch_scorer
+from szqa.training.loading import Draw, drawn_ahead
+from szqa.training.masked_text import MaskedBatch, Text, draw_masked_batches
+from szqa.training.network import (
+    PRESETS,
+    Preset,
+    build_network,
+    load_weights,
+    masked_loss,
+    optimisers,
+    set_dropout,
+    span_loss,
+    torch_scorer,
+    trainable_weights,
+)
 from szqa.training.reader_data import Batch, Examples, Source, draw_batches
 from szqa.training.reader_export import Record, export, write_record
 from szqa.training.reader_prepare import prepare
@@ -38,13 +51,16 @@ class Stage:
 
     Attributes:
         name: for the log and the checkpoint.
-        sources: files of the prepared folder with their weight and share of "not here" crops.
+        sources: files of the prepared folder with their weight and share of "not here" crops; none where plain text is
+            drawn, whose hidden characters are to be guessed.
         steps: how many batches.
         sizes: crop lengths.
         warm_up: steps over which the learning rate rises.
         cool_down: share of the steps, at the end, over which it falls to nothing.
         peak: highest learning rate as a multiple of the preset's.
         unknown_rate: share of characters hidden.
+        dropout: share of hidden units left out.
+        batch_share: characters of a batch as a multiple of the preset's.
     """
 
     name: str
@@ -55,6 +71,8 @@ class Stage:
     cool_down: float = 0.0
     peak: float = 1.0
     unknown_rate: float = 0.05
+    dropout: float = 0.0
+    batch_share: float = 1.0
 
     def learning_rate(self, step: int) -> float:
         """Multiple of the preset's learning rate at a step."""
@@ -63,42 +81,58 @@ class Stage:
         return self.peak * rise * fall
 
 
-def _stages(synthetic: int, real: int, again: int) -> tuple[Stage, ...]:
-    return (
+_WRITTEN = (
+    ("synthetic", 0.36, 0.1),
+    ("synthetic_none", 0.05, 0.0),
+    ("reports", 0.24, 0.1),
+    ("reports_none", 0.13, 0.0),
+)
+_REAL = (
+    ("real", 0.6, 0.1),
+    ("near", 0.1, 0.0),
+    ("changed", 0.06, 0.0),
+    ("reports", 0.1, 0.1),
+    ("reports_none", 0.09, 0.0),
+)
+
+STAGES = {
+    "small": (
+        Stage("synthetic", (*_WRITTEN, ("real", 0.22, 0.05)), steps=650, sizes=(112, 144, 176)),
+        Stage("real", _REAL, steps=1400, sizes=(128, 160, 192, 240), warm_up=1, cool_down=0.55),
+        # A restarted learning rate finds more in the same questions, and longer crops come nearer to use.
+        Stage("again", _REAL, steps=3500, sizes=(128, 160, 192, 240, 320), cool_down=0.7, peak=0.8),
+    ),
+    "large": (
+        Stage("masked", (), steps=2700, sizes=(128, 256, 384), warm_up=400, cool_down=0.3),
+        Stage("masked_again", (), steps=1700, sizes=(128, 256, 384), warm_up=80, cool_down=0.5),
         Stage(
             "synthetic",
-            (("synthetic", 0.72, 0.1), ("synthetic_none", 0.06, 0.0), ("real", 0.22, 0.05)),
-            steps=synthetic,
-            sizes=(112, 144, 176),
+            (*_WRITTEN, ("real", 0.16, 0.05), ("near", 0.06, 0.0)),
+            steps=900,
+            sizes=(112, 144, 176, 240),
+            warm_up=200,
+            peak=0.5,
+            dropout=0.1,
+            batch_share=0.5,
         ),
         Stage(
             "real",
-            (("real", 0.75, 0.1), ("near", 0.08, 0.0), ("changed", 0.05, 0.0), ("synthetic", 0.12, 0.1)),
-            steps=real,
-            sizes=(128, 160, 192, 240),
-            warm_up=1,
-            cool_down=0.55,
+            (*_REAL, ("synthetic", 0.05, 0.1)),
+            steps=620,
+            sizes=(160, 192, 240, 320),
+            warm_up=50,
+            cool_down=1.0,
+            peak=0.5,
+            dropout=0.1,
+            batch_share=0.25,
         ),
-        # A restarted learning rate finds more in the same questions, and longer crops come nearer to use.
-        Stage(
-            "again",
-            (
-                ("real", 0.62, 0.1),
-                ("near", 0.1, 0.0),
-                ("changed", 0.06, 0.0),
-                ("synthetic", 0.18, 0.1),
-                ("synthetic_none", 0.04, 0.0),
-            ),
-            steps=again,
-            sizes=(128, 160, 192, 240, 320),
-            cool_down=0.7,
-            peak=0.8,
-        ),
-    )
+    ),
+}
+"""The stages of each preset: ``small`` in about two hours of two cores, ``large`` in ten minutes of an accelerator."""
 
-
-STAGES = {"small": _stages(650, 1400, 3500), "large": _stages(4000, 1500, 3000)}
-"""The stages of each preset: ``small`` in about two hours of two cores, ``large`` in minutes of an accelerator."""
+# Processes that make batches while an accelerator works on earlier ones.
+_LOADERS = 8
+_SCORED_TOGETHER = 32
 
 
 class Scores(NamedTuple):
@@ -117,15 +151,15 @@ class Scores(NamedTuple):
 def evaluate_reading(scorer: Scorer, examples: Examples, vocabulary: Vocabulary, *, limit: int = 10**9) -> Scores:
     """Score a network on the answered examples among the first ``limit``."""
     exact, overlap = [], []
-    for index in range(min(limit, len(examples))):
-        true_start, true_end = int(examples.starts[index]), int(examples.ends[index])
-        if true_start < 0:
-            continue
-        (scores,) = score_pairs(scorer, [examples.pair(index)], vocabulary)
-        (found,) = best_spans(scores)
-        shared = max(0, min(found.end, true_end) - max(found.start, true_start))
-        exact.append((found.start, found.end) == (true_start, true_end))
-        overlap.append(2 * shared / (found.end - found.start + true_end - true_start))
+    answered = [index for index in range(min(limit, len(examples))) if examples.starts[index] >= 0]
+    for first in range(0, len(answered), _SCORED_TOGETHER):
+        some = answered[first : first + _SCORED_TOGETHER]
+        for index, scores in zip(some, score_pairs(scorer, [examples.pair(i) for i in some], vocabulary), strict=True):
+            true_start, true_end = int(examples.starts[index]), int(examples.ends[index])
+            (found,) = best_spans(scores)
+            shared = max(0, min(found.end, true_end) - max(found.start, true_start))
+            exact.append((found.start, found.end) == (true_start, true_end))
+            overlap.append(2 * shared / (found.end - found.start + true_end - true_start))
     return Scores(float(np.mean(exact)), float(np.mean(overlap)))
 
 
@@ -159,20 +193,17 @@ def train(
 
     torch.manual_seed(seed)
     vocabulary = Vocabulary.load(prepared_dir)
-    network: torch.nn.Module = build_network(preset, vocabulary)
+    network: torch.nn.Module = build_network(preset, vocabulary, masked=True)
     network = network.to("cuda" if torch.cuda.is_available() else "cpu")
     run = _Run(network, preset, out_dir)
     run.resume()
     tuning = Examples.load(prepared_dir / f"{tune}.npz")
     while run.stage < len(stages):
         stage = stages[run.stage]
-        sources = [Source(Examples.load(prepared_dir / f"{name}.npz"), w, e) for name, w, e in stage.sources]
-        batches = draw_batches(
-            sources, vocabulary, seed=seed * 1000 + run.stage, steps=stage.steps, first_step=run.step,
-            batch_chars=preset.batch_chars, sizes=stage.sizes, unknown_rate=stage.unknown_rate,
-        )  # fmt: skip
+        set_dropout(network, stage.dropout)
+        draw = _drawing(prepared_dir, stage, vocabulary, preset, seed=seed * 1000 + run.stage, first_step=run.step)
         saved = time.monotonic()
-        for batch in batches:
+        for batch in drawn_ahead(draw, _LOADERS if torch.cuda.is_available() else 0):
             run.take_step(stage, batch)
             if time.monotonic() - saved > save_every_s and run.step < stage.steps:
                 run.checkpoint()
@@ -182,6 +213,24 @@ def train(
         run.stage, run.step = run.stage + 1, 0
         run.checkpoint()
     return run.weights
+
+
+def _drawing(
+    prepared_dir: Path, stage: Stage, vocabulary: Vocabulary, preset: Preset, *, seed: int, first_step: int
+) -> Draw[Batch | MaskedBatch]:
+    """What draws a part of a stage's batches."""
+    batch_chars = round(preset.batch_chars * stage.batch_share)
+    if not stage.sources:
+        text = Text.load(prepared_dir / "text.npz")
+        return lambda part: draw_masked_batches(
+            text, vocabulary, seed=seed, steps=stage.steps, first_step=first_step, batch_chars=batch_chars,
+            sizes=stage.sizes, part=part,
+        )  # fmt: skip
+    sources = [Source(Examples.load(prepared_dir / f"{name}.npz"), w, e) for name, w, e in stage.sources]
+    return lambda part: draw_batches(
+        sources, vocabulary, seed=seed, steps=stage.steps, first_step=first_step, batch_chars=batch_chars,
+        sizes=stage.sizes, unknown_rate=stage.unknown_rate, part=part,
+    )  # fmt: skip
 
 
 def train_reader(
@@ -242,17 +291,17 @@ class _Run:
         self.optimisers = optimisers(network)
         self.stage, self.step = 0, 0
         self.weights = out_dir / "weights.safetensors"
-        self._losses: list[float] = []
+        self._losses: list[torch.Tensor] = []
         self._chars, self._clock = 0, time.monotonic()
         out_dir.mkdir(parents=True, exist_ok=True)
 
-    def take_step(self, stage: Stage, batch: Batch) -> None:
+    def take_step(self, stage: Stage, batch: Batch | MaskedBatch) -> None:
         """One step of both optimisers and of the moving average."""
         import torch
 
         self.network.train()
         rate = self.preset.learning_rate * stage.learning_rate(self.step)
-        loss = span_loss(self.network, batch)
+        loss = masked_loss(self.network, batch) if isinstance(batch, MaskedBatch) else span_loss(self.network, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for optimiser in self.optimisers:
@@ -263,11 +312,10 @@ class _Run:
         self.step += 1
         # The average must not remember the random weights of the first steps.
         decay = min(self.preset.decay, self.step / (self.step + 10)) if self.stage == 0 else self.preset.decay
-        with torch.no_grad():
-            for average, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                average.lerp_(current, 1 - decay)
-        self._losses.append(float(loss.detach()))
-        self._chars += int(batch.mask.sum())
+        average_all = torch.optim.swa_utils.get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        average_all([*self.average.parameters()], [*self.network.parameters()], 0)
+        self._losses.append(loss.detach())
+        self._chars += batch.input_ids.size
         if self.step % 50 == 0:
             self._report(stage, rate)
 
@@ -277,7 +325,7 @@ class _Run:
             {
                 "stage": stage.name,
                 "step": self.step,
-                "loss": round(float(np.mean(self._losses)), 4),
+                "loss": round(float(np.mean([float(loss) for loss in self._losses])), 4),
                 "learning_rate": round(rate, 7),
                 "chars_per_s": round(self._chars / (now - self._clock)),
             }
@@ -304,8 +352,7 @@ class _Run:
         unfinished = self.out_dir / "unfinished"
         torch.save(state, unfinished)
         unfinished.replace(self.out_dir / "state.pt")
-        weights = {name: tensor.cpu().contiguous() for name, tensor in self.average.state_dict().items()}
-        save_file(weights, unfinished)
+        save_file(trainable_weights(self.average), unfinished)
         unfinished.replace(self.weights)
 
     def score(self, stage: Stage, tuning: Examples, vocabulary: Vocabulary, limit: int) -> None:

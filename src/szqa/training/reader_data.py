@@ -61,6 +61,15 @@ class Examples:
         np.savez_compressed(path, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
+    def joined(cls, parts: Sequence[Examples]) -> Examples:
+        """Several sets as one, in their order."""
+        columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(cls)}
+        for stops, chars in (("question_stops", "question_ids"), ("context_stops", "context_ids")):
+            before = np.cumsum([0, *(len(ids) for ids in columns[chars][:-1])])
+            columns[stops] = [stop + offset for stop, offset in zip(columns[stops], before, strict=True)]
+        return cls(**{name: np.concatenate(arrays) for name, arrays in columns.items()})
+
+    @classmethod
     def load(cls, path: Path) -> Examples:
         """Read what ``save`` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
@@ -138,11 +147,12 @@ def draw_batches(
     batch_chars: int,
     sizes: Sequence[int],
     unknown_rate: float = 0.0,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Draw batches of crops; every source is gone through in a new random order again and again.
 
     Args:
-        sources: what is drawn from.
+        sources: what is drawn from; empty ones are passed over.
         vocabulary: the model's characters.
         seed: decides everything; the batch of a step does not depend on ``first_step``.
         steps: number of the last step plus one.
@@ -150,15 +160,16 @@ def draw_batches(
         batch_chars: characters of a batch, about; it has as many crops as fit.
         sizes: longest crop of a passage, one of them drawn for each batch.
         unknown_rate: share of characters hidden as unknown, so that the network leans on their types.
+        part: (k, n) to draw only every n-th batch, from the k-th on.
     """
     orders = [_shuffled(len(source.examples), (seed, number)) for number, source in enumerate(sources)]
-    weights = np.array([source.weight for source in sources])
+    weights = np.array([source.weight * (len(source.examples) > 0) for source in sources])
     for step in range(steps):
         rng = np.random.default_rng((seed, step))
         size = int(rng.choice(np.asarray(sizes)))
         count = max(1, batch_chars // (size + 18))
         drawn = [(int(n), next(orders[n])) for n in rng.choice(len(sources), count, p=weights / weights.sum())]
-        if step < first_step:
+        if step < first_step or (step - first_step) % part[1] != part[0]:
             continue
         crops = [_crop(sources[n], i, size, vocabulary, rng) for n, i in drawn]
         yield _hidden(_batch(crops, vocabulary), vocabulary, unknown_rate, rng)
