@@ -49,7 +49,8 @@ def chat(page: Page, origin: str) -> Iterator[Page]:
 
 def _open(page: Page, origin: str) -> Page:
     page.goto(origin)
-    expect(page.locator(".welcome .chips button").first).to_be_visible(timeout=20_000)
+    # The first page of a new server imports pandas and tries its questions: 5 s alone, 20 s and more beside other work.
+    expect(page.locator(".welcome .chips button").first).to_be_visible(timeout=60_000)
     return page
 
 
