@@ -151,6 +151,31 @@ def test_a_second_click_on_what_is_under_way_does_nothing(visit: Visit, service:
     assert _answers(next(asking)) == ["93家", "325家"]
 
 
+def test_an_action_that_is_sent_again_is_taken_once(visit: Visit, service: Service, store: SlowStore) -> None:
+    store.let.set()
+    asking = visit.after({"act": "ask", "question": FOLLOW_UP, "task": "a1"}, service, "zh-CN")
+    pending = next(asking)
+    assert (_answers(pending), pending.taken) == (["93家", None], ("a1",))
+    assert _act(visit, service, act="ask", question=FOLLOW_UP, task="a1") == [pending]
+    (answered,) = asking
+    assert _act(visit, service, act="ask", question=FOLLOW_UP, task="a1") == [answered]
+    assert _answers(answered) == ["93家", "325家"]
+    for _ in range(2):
+        _act(visit, service, act="vote", turn="1", helpful="yes", task="a2")
+    assert len(store) == 1
+    (cleared,) = _act(visit, service, act="clear", task="a3")
+    assert _act(visit, service, act="ask", question=FOLLOW_UP, task="a1")[-1] == cleared
+    assert (cleared.turns, cleared.taken) == ((), ("a1", "a2", "a3"))
+    assert cleared.version > answered.version
+
+
+def test_an_action_with_another_name_is_another_action(visit: Visit, service: Service) -> None:
+    for task in ("a1", "a2", None, None, "", "a b", "一", "a" * 17, 7, '"><script>'):
+        _act(visit, service, act="ask", question=FOLLOW_UP, task=task)
+    assert len(visit.now.turns) == 11
+    assert visit.now.taken == ("a1", "a2"), "what is no name is never repeated in a page"
+
+
 def test_an_answer_to_a_conversation_that_was_cleared_is_dropped(visit: Visit, service: Service) -> None:
     asking = visit.after({"act": "ask", "question": FOLLOW_UP}, service, "zh-CN")
     next(asking)

@@ -28,7 +28,8 @@ DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 360, "height": 740}
 
 # Two shared cores: what takes half a second alone may take ten beside other work.
-expect.set_options(timeout=20_000)
+_PATIENCE_MS = 20_000
+expect.set_options(timeout=_PATIENCE_MS)
 
 # Gradio catches what a part's script throws, and says so on the console.
 _GRADIO_CAUGHT = re.compile(r"^Error (?:in watch callback|executing js_on_load|evaluating template)")
@@ -102,7 +103,7 @@ def new_page(chromium: Browser) -> Iterator[NewPage]:
         context = chromium.new_context(
             viewport=viewport, locale=locale, color_scheme=color_scheme, reduced_motion=reduced_motion
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(_PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: uncaught.append(str(error)))

@@ -15,11 +15,12 @@ from szqa.server.pages import environment, source_blocks
 from szqa.server.service import Reply
 from szqa.strings import WORDS, Language
 
-__all__ = ["ChatTurn", "Conversation", "number_of", "panel_html", "view"]
+__all__ = ["ChatTurn", "Conversation", "number_of", "panel_html", "task_of", "view"]
 
 # Text around a citation that the side panel shows; the whole source is one click away.
 _AROUND_CHARS: Final = 1500
 _RELATED: Final = 3
+_MAX_TASK_CHARS: Final = 16
 # Gradio fills these into a template of its own (Handlebars, and ${…}); as character references they are plain text.
 _PLAIN: Final = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;", "\\": "&#92;"})
 
@@ -60,11 +61,13 @@ class Conversation:
         visit: the visit it belongs to.
         version: how often it had changed; of two views of a visit, the one with the higher version is the newer.
         turns: oldest first.
+        taken: names of the actions that arrived last; what has no other effect yet is seen to have arrived.
     """
 
     visit: str = ""
     version: int = 0
     turns: tuple[ChatTurn, ...] = ()
+    taken: tuple[str, ...] = ()
 
     def find(self, turn_id: int | None) -> ChatTurn | None:
         """The turn of that id, if it is still there."""
@@ -136,3 +139,10 @@ def number_of(value: object) -> int | None:
     """A small number that a browser sent as text."""
     text = str(value)
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+
+
+def task_of(value: object) -> str | None:
+    """The name that a page gave to one action, the same however often it sends it."""
+    if isinstance(value, str) and value.isascii() and value.isalnum() and len(value) <= _MAX_TASK_CHARS:
+        return value
+    return None

@@ -2,7 +2,8 @@
 
 A page sends its actions as they happen, and a slow one (an opinion being written, a question waiting for its turn) is
 overtaken by a quick one. So no action may put back the conversation it found when it began: each change is made, under
-a lock, to the conversation as it stands at that moment. Nothing here knows Gradio or HTML.
+a lock, to the conversation as it stands at that moment. And a page that sees nothing come of an action sends it again,
+under the same name, so each name is taken once. Nothing here knows Gradio or HTML.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from typing import Final
 from szqa.dialogue import Turn
 from szqa.errors import QuestionError, StoreUnavailableError
 from szqa.feedback import MAX_COMMENT_CHARS
-from szqa.server.conversation import ChatTurn, Conversation, number_of
+from szqa.server.conversation import ChatTurn, Conversation, number_of, task_of
 from szqa.server.service import BusyError, Service
 from szqa.strings import WORDS, Language
 
 __all__ = ["Visit"]
 
 _MAX_TURNS: Final = 50
+# More than a page sends until it gives an action up.
+_MAX_TASKS: Final = 50
 
 _Turns = tuple[ChatTurn, ...]
 
@@ -50,6 +53,9 @@ class Visit:
 
     def after(self, values: Mapping[str, object], service: Service, language: Language) -> Iterator[Conversation]:
         """The conversation after an action, more than once where there is something to show in between."""
+        if not self._take(task_of(values.get("task"))):
+            yield self._now
+            return
         now, act = self._now, values.get("act")
         turn = now.find(number_of(values.get("turn")))
         question = str(values.get("question") or "").strip()
@@ -76,6 +82,16 @@ class Visit:
             turns = change(self._now.turns)
             if turns != self._now.turns:
                 self._now = replace(self._now, version=self._now.version + 1, turns=turns)
+
+    def _take(self, task: str | None) -> bool:
+        """Whether an action is to be carried out: one without a name always, one with a name once."""
+        with self._changing:
+            taken = self._now.taken
+            if task is None or task in taken:
+                return task is None
+            taken = (*taken, task)[-_MAX_TASKS:]
+            self._now = replace(self._now, version=self._now.version + 1, taken=taken)
+        return True
 
     def _settle(self, settled: ChatTurn) -> None:
         """Put a turn in the place of its earlier state, unless it was taken back meanwhile."""
