@@ -5,9 +5,10 @@ import pytest
 
 from conftest import HashEmbedder, make_document
 from szqa.datatypes import Document, Passage
+from szqa.embedder import StaticEmbedder
 from szqa.index import Index
-from szqa.retriever import Retriever, matched_words
-from szqa.text import Segmenter
+from szqa.retriever import SENTENCE_WEIGHT, Retriever, make_retriever, matched_words
+from szqa.text import Segmenter, split_sentences
 
 
 @pytest.fixture
@@ -38,6 +39,38 @@ def test_modes_rank_by_one_score(index: Index) -> None:
     dense = retriever.search("无锡的博物馆", mode="dense")
     assert [hit.score for hit in lexical] == sorted((hit.lexical_score for hit in lexical), reverse=True)
     assert [hit.score for hit in dense] == sorted((hit.dense_score for hit in dense), reverse=True)
+
+
+def test_best_sentence_decides_between_the_best_few(index: Index) -> None:
+    question = "无锡新增几家博物馆"
+    query = index.embedder.embed_query(question)
+    plain = {hit.passage: hit.score for hit in Retriever(index).search(question)}
+    weight = 2 * (max(plain.values()) - min(plain.values()))
+    hits = Retriever(index, sentence_weight=weight).search(question)
+    assert {hit.passage for hit in hits} == set(plain)
+    assert len(hits) <= 5  # all of them are looked at
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    for hit in hits:
+        text = hit.passage.text
+        sentences = index.embedder.embed_passages([text[start:end] for start, end in split_sentences(text)])
+        assert hit.score == pytest.approx(plain[hit.passage] + weight * max(0, *(sentences @ query)), abs=1e-4)
+
+
+def test_sentences_are_left_alone_where_they_cannot_decide(index: Index) -> None:
+    question = "无锡新增几家博物馆"
+    plain = Retriever(index).search(question)
+    gap = plain[0].score - plain[1].score
+    assert Retriever(index, sentence_weight=gap / 2).search(question) == plain
+
+
+def test_sentences_are_looked_at_where_embedding_costs_nothing(documents: list[Document], segmenter: Segmenter) -> None:
+    index = Index.build(documents, embedder=StaticEmbedder(segmenter), segmenter=segmenter)
+    assert make_retriever(index) == Retriever(index, sentence_weight=SENTENCE_WEIGHT)
+    assert make_retriever(index).without_meaning() == Retriever(index, dense_weight=0.0)
+
+
+def test_sentences_are_left_alone_where_it_costs(index: Index) -> None:
+    assert make_retriever(index) == Retriever(index)
 
 
 @pytest.mark.parametrize("question", ["🙂", "？？", "…"])

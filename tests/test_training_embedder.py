@@ -13,10 +13,10 @@ import pytest
 
 from szqa.embedder import StaticEmbedder
 from szqa.errors import ConfigurationError
-from szqa.text import Segmenter
+from szqa.text import Segmenter, split_sentences
 from szqa.training import pairs as pairs_module
-from szqa.training.embedder import EmbedderSettings, TokenBags, choose_vocabulary, hard_negatives, train_embedder
-from szqa.training.pairs import TextPair, read_pairs
+from szqa.training.embedder import EmbedderSettings, choose_vocabulary, train_embedder
+from szqa.training.pairs import TextPair, read_pairs, read_paragraphs
 
 PLACES = ("苏州", "无锡", "常州", "南通", "扬州", "镇江", "泰州", "徐州", "盐城", "淮安")
 TINY = EmbedderSettings(dimension=8, vocabulary=300, epochs=2, batch_size=8)
@@ -58,36 +58,38 @@ def test_pairs_are_the_same_for_the_same_seed(data_dir: Path) -> None:
     assert pairs == read_pairs(data_dir, seed=3)
     assert pairs != read_pairs(data_dir, seed=4)
     passage = "苏州是江苏省的一个城市，有很多工业企业。"
-    assert TextPair("苏州在哪个省？", passage, passage, "csl_title2abstract") in pairs
+    assert TextPair("苏州在哪个省？", passage, "csl_title2abstract") in pairs
     assert len(read_pairs(data_dir, seed=3, limit=2)) < len(pairs)
 
 
 def test_a_sentence_is_paired_with_the_rest_of_its_paragraph(data_dir: Path) -> None:
-    for pair in read_pairs(data_dir, seed=0):
-        if pair.source == "fuyao_news":
-            assert not pair.is_question
-            assert pair.query not in pair.passage
-            assert pair.query in pair.origin
-        if pair.source == "fuyao_news question":
-            assert pair.is_question
-            assert pair.query.endswith("？")
-            assert pair.passage in pair.origin
+    paragraphs = {
+        paragraph: [paragraph[start:end] for start, end in split_sentences(paragraph)]
+        for paragraph in read_paragraphs(data_dir / "text" / "fuyao_news.txt.xz")
+    }
+    pairs = [pair for pair in read_pairs(data_dir, seed=0) if pair.source == "fuyao_news"]
+    assert pairs
+    for pair in pairs:
+        assert any(
+            pair.query in sentences and pair.passage == paragraph.replace(pair.query, "")
+            for paragraph, sentences in paragraphs.items()
+        )
 
 
-def test_a_question_is_paired_with_the_sentence_that_answers_it(data_dir: Path) -> None:
+def test_a_made_question_is_paired_with_its_sentence_and_its_paragraph(data_dir: Path) -> None:
+    paragraphs = read_paragraphs(data_dir / "text" / "fuyao_news.txt.xz")
+    pairs = [pair for pair in read_pairs(data_dir, seed=0) if pair.source == "fuyao_news question"]
+    assert pairs
+    for sentence, paragraph in zip(pairs[::2], pairs[1::2], strict=True):
+        assert sentence.query == paragraph.query
+        assert sentence.query.endswith("？")
+        assert sentence.passage in paragraph.passage
+        assert paragraph.passage in paragraphs
+
+
+def test_a_question_is_paired_with_its_paragraph_and_the_sentence_that_answers_it(data_dir: Path) -> None:
     found = [pair for pair in read_pairs(data_dir, seed=0) if pair.query == "苏州有多少家企业？"]
-    assert [pair.passage for pair in found] == ["它有300家企业。", "苏州\n它有300家企业。"]
-    assert all(pair.is_question for pair in found)
-
-
-def test_hard_negatives_are_near_but_from_another_paragraph(data_dir: Path) -> None:
-    pairs = read_pairs(data_dir, seed=0)
-    origins = {pair.passage: pair.origin for pair in pairs}
-    negatives = hard_negatives(pairs, TokenBags(Segmenter()), common=frozenset("的"), depth=20, seed=0)
-    for pair, negative in zip(pairs, negatives, strict=True):
-        if pair.query == "苏州有多少家企业？":
-            assert "企业" in negative
-            assert origins[negative] != pair.origin
+    assert [pair.passage for pair in found] == ["苏州\n苏州是一座城市。它有300家企业。", "它有300家企业。"]
 
 
 def test_a_missing_file_is_named(data_dir: Path) -> None:

@@ -5,6 +5,7 @@ Usage: python eval/benchmarks/squad.py FILE [--limit N] [--json] [--store milvus
 Retrieval is measured by documents (the rank of the first passage of the question's own context) for lexical, dense
 and hybrid search; answers by EM and F1 over all contexts, and reading with the context given. The reader answers
 every question here (threshold 0), as the official script expects; "at the threshold" is the product's own behaviour.
+"own" is the share of questions whose answer is taken from their own context: recall@1 where the reader has the choice.
 With another store than FAISS, only retrieval is measured: reading is the same.
 CMRC 2018 dev is for reporting: nothing may be tuned on these figures.
 """
@@ -32,7 +33,7 @@ from szqa.evaluation import RANKING_MEASURES, QuestionRow, ranking_scores
 from szqa.goldset import EvaluationSet, Question, read_evaluation_set
 from szqa.index import Index
 from szqa.report import EvaluationOptions, run_evaluation
-from szqa.retriever import AnyRetriever, EngineRetriever, Mode, Retriever
+from szqa.retriever import AnyRetriever, EngineRetriever, Mode, make_retriever
 from szqa.store import STORES, StoreOptions
 from szqa.text import Segmenter
 
@@ -74,7 +75,7 @@ def _retrieval(file: Path, limit: int | None) -> dict[str, dict[str, float]]:
     index = Index.build(
         evaluation_set.documents, embedder=load_embedder(None, segmenter), segmenter=segmenter, progress=_progress
     )
-    return _ranked(evaluation_set, Retriever(index), limit)
+    return _ranked(evaluation_set, make_retriever(index), limit)
 
 
 def _retrieval_by_engine(file: Path, limit: int | None, store: str, uri: str | None) -> dict[str, dict[str, float]]:
@@ -136,7 +137,8 @@ def _answers(file: Path, limit: int | None) -> dict[str, dict[str, float]]:
 
 def _means(rows: Sequence[QuestionRow]) -> dict[str, float]:
     answered = fmean(row.answered for row in rows)
-    return {"em": fmean(row.em for row in rows), "f1": fmean(row.f1 for row in rows), "answered": answered}
+    own = fmean(bool(row.cited) and row.cited[0] for row in rows)
+    return {"em": fmean(row.em for row in rows), "f1": fmean(row.f1 for row in rows), "answered": answered, "own": own}
 
 
 def _progress(items: Sequence[_Item], label: str) -> Iterable[_Item]:

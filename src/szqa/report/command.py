@@ -29,7 +29,7 @@ from szqa.manifest import MANIFEST_NAME, hash_file
 from szqa.report.charts import charts
 from szqa.report.pages import comparison_page, run_page
 from szqa.report.runs import Run, Setting, current_commit, read_predictions, write_json, write_predictions, write_run
-from szqa.retriever import Retriever
+from szqa.retriever import make_retriever
 from szqa.store import AS_RECORDED, StoreOptions
 
 if TYPE_CHECKING:
@@ -294,7 +294,7 @@ def _contexts_given(assistant: Assistant, documents: Mapping[str, Document]) -> 
             current.clear()
             index = Index.build([document], embedder=assistant.index.embedder, segmenter=assistant.index.segmenter)
             passages = max(1, len(index.passages))
-            current[document.id] = replace(assistant, index=index, retriever=Retriever(index), top_k=passages)
+            current[document.id] = replace(assistant, index=index, retriever=make_retriever(index), top_k=passages)
         return _best_answer(current[document.id], question.text)
 
     return ask, None

@@ -1,4 +1,4 @@
-"""Train the shipped static embedder: contrastive, with hard negatives that BM25 finds.
+"""Train the shipped static embedder: contrastive, with the other passages of a batch as negatives.
 
 It uses sentence-transformers' trainer and losses; it knows nothing of passages, indexes or fusion.
 """
@@ -10,11 +10,10 @@ import json
 import math
 import os
 import platform
-import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +26,6 @@ from szqa.training.pairs import TextPair, data_files, read_pairs
 
 if TYPE_CHECKING:
     import torch
-    from bm25s import BM25
     from datasets import Dataset
     from numpy.typing import NDArray
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["EmbedderSettings", "train_embedder"]
 
 UNKNOWN = "[UNK]"
-_NEGATIVES_DRAWN_FROM = 5
-_COMMON_IDF = 4.0  # in more than one passage of 55
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +47,16 @@ class EmbedderSettings:
         batch_size: pairs in one step; every other passage of the batch is a negative.
         learning_rate: of Adam, on weights whose rows have the length of their token's IDF.
         scale: inverse temperature of the softmax over cosines.
-        hardness: weight given to harder negatives (Lan et al. 2025, arXiv:2503.04812, equation 5).
         token_dropout: share of each text's tokens left out at each step, so that no single one is relied on.
-        negative_depth: BM25 hits among which a hard negative is looked for.
     """
 
-    dimension: int = 192
-    vocabulary: int = 60_000
-    epochs: float = 3
-    batch_size: int = 512
-    learning_rate: float = 0.02
+    dimension: int = 384
+    vocabulary: int = 32_000
+    epochs: float = 1
+    batch_size: int = 256
+    learning_rate: float = 0.01
     scale: float = 20.0
-    hardness: float = 0.0
     token_dropout: float = 0.3
-    negative_depth: int = 20
 
 
 class TokenBags:
@@ -124,39 +116,6 @@ def choose_vocabulary(bags: Iterable[Sequence[str]], size: int) -> dict[str, flo
     return {token: math.log(count / df) for token, df in chosen}
 
 
-def hard_negatives(pairs: Sequence[TextPair], bags: TokenBags, *, common: Set[str], depth: int, seed: int) -> list[str]:
-    """Draw for each question a passage that BM25 ranks high for it and that comes from another paragraph.
-
-    Titles and sentences, which stand for questions only, get a random one, as do questions without such a passage.
-    Tokens that are ``common`` are left out: they cost much time and tell little.
-    """
-    import bm25s
-
-    rng = random.Random(seed)  # noqa: S311 (a reproducible choice, not a secret)
-    origins = {pair.passage: pair.origin for pair in pairs}
-    passages = list(origins)
-    index = bm25s.BM25()
-    index.index([[t for t in bags.tokens(passage) if t not in common] for passage in passages], show_progress=False)
-    questions = list(dict.fromkeys(pair.query for pair in pairs if pair.is_question))
-    near = {question: _best(index, bags.tokens(question), depth) for question in questions}
-    negatives = []
-    for pair in pairs:
-        hits = [passages[row] for row in near.get(pair.query, ())]
-        others = [passage for passage in hits if origins[passage] != pair.origin and pair.query not in passage]
-        negatives.append(rng.choice(others[:_NEGATIVES_DRAWN_FROM] or passages))
-    return negatives
-
-
-def _best(index: BM25, tokens: Iterable[str], depth: int) -> list[int]:
-    """Rows of the best passages; bm25s's own selection is slow where nearly all scores are equal, namely zero."""
-    known = [token for token in tokens if token in index.vocab_dict]
-    if not known:
-        return []
-    scores = index.get_scores(known)
-    rows = np.flatnonzero(scores)
-    return [int(row) for row in rows[np.argsort(-scores[rows], kind="stable")[:depth]]]
-
-
 def train_embedder(
     data_dir: Path,
     output_dir: Path,
@@ -194,17 +153,12 @@ def train_embedder(
     bags = TokenBags(Segmenter())
     idf = choose_vocabulary(map(bags.tokens, passages), settings.vocabulary)
     report(f"词表 {len(idf)} 项 (tokens in the vocabulary)")
-    common = {token for token, value in idf.items() if value < _COMMON_IDF}
-    negatives = hard_negatives(pairs, bags, common=common, depth=settings.negative_depth, seed=seed)
-    report("难负例已取 (hard negatives drawn)")
     module = _new_module(idf, settings.dimension, seed)
     bags.fill({text for pair in pairs for text in (pair.query, pair.passage)}, module.tokenizer.get_vocab())
     hashes = {path.relative_to(data_dir).as_posix(): _sha256(path) for path in data_files(data_dir)}
     run = hashlib.sha256(json.dumps([asdict(settings), seed, limit, hashes]).encode()).hexdigest()
     checkpoints = output_dir / f"checkpoints-{run[:12]}"
-    steps, loss = _fit(
-        module, _dataset(pairs, negatives), bags, checkpoints, settings=settings, seed=seed, report=report
-    )
+    steps, loss = _fit(module, _dataset(pairs), bags, checkpoints, settings=settings, seed=seed, report=report)
     save_quantised(module, output_dir)
     shutil.rmtree(checkpoints)
     _write_record(
@@ -218,12 +172,10 @@ def train_embedder(
     return output_dir
 
 
-def _dataset(pairs: Sequence[TextPair], negatives: Sequence[str]) -> Dataset:
+def _dataset(pairs: Sequence[TextPair]) -> Dataset:
     from datasets import Dataset
 
-    return Dataset.from_dict(
-        {"query": [p.query for p in pairs], "passage": [p.passage for p in pairs], "negative": list(negatives)}
-    )
+    return Dataset.from_dict({"query": [pair.query for pair in pairs], "passage": [pair.passage for pair in pairs]})
 
 
 def _new_module(idf: dict[str, float], dimension: int, seed: int) -> StaticEmbedding:
@@ -277,7 +229,7 @@ def _fit(
         warmup_steps=0.05,
         batch_sampler=BatchSamplers.NO_DUPLICATES_HASHED,
         logging_steps=25,
-        save_steps=200,
+        save_steps=100,
         save_total_limit=1,
         seed=seed,
         data_seed=seed,
@@ -289,12 +241,7 @@ def _fit(
         model=model,
         args=arguments,
         train_dataset=dataset,
-        loss=MultipleNegativesRankingLoss(
-            model,
-            scale=settings.scale,
-            hardness_mode="all_negatives" if settings.hardness else None,
-            hardness_strength=settings.hardness,
-        ),
+        loss=MultipleNegativesRankingLoss(model, scale=settings.scale),
         data_collator=SentenceTransformerDataCollator(preprocess_fn=preprocess),
         callbacks=[_reporter(report)],
     )

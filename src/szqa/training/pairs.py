@@ -48,7 +48,6 @@ _TEXT_PARAGRAPHS = {
 _QUESTIONS = "cmrc2018_train"
 _MADE = " question"
 _MAX_QUESTIONS = 20_000
-_MAX_PASSAGE = 150
 _MAX_CHARS = 400
 _MIN_CHARS = 40
 _QUERIES_PER_PARAGRAPH = 6
@@ -74,20 +73,13 @@ class TextPair:
 
     Attributes:
         query: a question, a title, a heading or a sentence.
-        passage: the sentence or sentences that answer or surround it, under their title or not.
-        origin: the paragraph that ``passage`` is a part of; parts of one paragraph are no negatives for its queries.
+        passage: the sentence that answers it, or all of its paragraph, or the rest of it.
         source: file it came from, and " question" where the query was made from the passage.
     """
 
     query: str
     passage: str
-    origin: str
     source: str
-
-    @property
-    def is_question(self) -> bool:
-        """Whether the query is a question, asked by a person or made from a sentence."""
-        return self.source == _QUESTIONS or self.source.endswith(_MADE)
 
 
 def data_files(data_dir: Path) -> list[Path]:
@@ -126,7 +118,7 @@ def read_pairs(data_dir: Path, *, seed: int, limit: int | None = None) -> list[T
         elif name in _PAIR_ROWS:
             for row in _sample(rng, _read_rows(path), min(_PAIR_ROWS[name], limit or _PAIR_ROWS[name])):
                 passage = _shorten(row["positive"])
-                pairs.append(TextPair(row["query"], passage, passage, name))
+                pairs.append(TextPair(row["query"], passage, name))
         else:
             count = min(_TEXT_PARAGRAPHS[name], limit or _TEXT_PARAGRAPHS[name])
             for paragraph in _sample(rng, read_paragraphs(path), count):
@@ -176,13 +168,12 @@ def _sample(rng: random.Random, rows: list[_Item], count: int) -> list[_Item]:
 
 
 def _question_pairs(row: _Row, source: str) -> Iterator[TextPair]:
-    """Pair a question with the sentence that answers it, and with that under its title."""
+    """Pair a question with its paragraph under its title, as passages are embedded, and with the sentence of it."""
     question, context, start = row["question"], row["context"], row["answers"][0]["start"]
+    yield TextPair(question, f"{row['title']}\n{context}", source)
     for sentence_start, sentence_end in split_sentences(context):
         if sentence_start <= start < sentence_end:
-            sentence = _shorten(context[sentence_start:sentence_end])
-            yield TextPair(question, sentence, context, source)
-            yield TextPair(question, f"{row['title']}\n{sentence}", context, source)
+            yield TextPair(question, context[sentence_start:sentence_end], source)
 
 
 def _chunks(paragraph: str) -> Iterator[str]:
@@ -197,24 +188,23 @@ def _chunks(paragraph: str) -> Iterator[str]:
 
 
 def _shorten(passage: str) -> str:
-    """Keep the first sentences that make up at most 150 characters: what is compared are sentences, not pages."""
-    ends = [end for _, end in split_sentences(passage) if end <= _MAX_PASSAGE]
-    return passage[: max(ends, default=_MAX_PASSAGE)]
+    """Keep the first sentences that make up at most 400 characters."""
+    ends = [end for _, end in split_sentences(passage) if end <= _MAX_CHARS]
+    return passage[: max(ends, default=_MAX_CHARS)]
 
 
 def _pairs_within(rng: random.Random, paragraph: str, source: str) -> Iterator[TextPair]:
-    """Pair sentences with a neighbour or the rest of their paragraph, and questions made from them with themselves."""
+    """Pair sentences with the rest of their paragraph, and questions made from them with them and with all of it."""
     sentences = split_sentences(paragraph)
     for n in _sample(rng, list(range(len(sentences))), _QUERIES_PER_PARAGRAPH):
         start, end = sentences[n]
         sentence, rest = paragraph[start:end], paragraph[:start] + paragraph[end:]
         question = _question(rng, sentence)
         if question is not None:
-            yield TextPair(question, _shorten(sentence), paragraph, source + _MADE)
+            yield TextPair(question, sentence, source + _MADE)
+            yield TextPair(question, paragraph, source + _MADE)
         elif len(rest) >= _MIN_CHARS:
-            other = sentences[n - 1 if n else 1]
-            passage = rest if rng.random() < 0.5 else paragraph[other[0] : other[1]]
-            yield TextPair(sentence, _shorten(passage), paragraph, source)
+            yield TextPair(sentence, rest, source)
 
 
 def _question(rng: random.Random, sentence: str) -> str | None:
