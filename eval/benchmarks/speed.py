@@ -204,19 +204,24 @@ class Bench:
         running: dict[str, Conversation] = {}
         for name in self._ready():
             command = [*(_ASK_SZQA if name == _SZQA else self._peers[name]), "serve", str(self._folder / name)]
-
             self._attempt(name, partial(self._start, running, name, command))
         spent = dict.fromkeys(running, 0.0)
         for question in asked:
-            for name in [name for name in running if spent[name] < self._limits.limit_s and name in self._ready()]:
+            for name in [name for name in running if self._has_time(name, spent[name]) and name in self._ready()]:
                 started = perf_counter()
                 self._attempt(name, partial(self._ask, running[name], name, question))
                 spent[name] += perf_counter() - started
         for name in [name for name in running if name in self._ready()]:
-            self._measured[name].warm = running[name].finish()
+            self._attempt(name, partial(self._finish, running[name], name))
             replies = self._measured[name].replies
             if len(replies) < len(asked):
                 self._measured[name].left_out = f"{len(replies)} of {len(asked)} questions in {spent[name]:.0f} s"
+
+    def _finish(self, conversation: Conversation, name: str) -> None:
+        self._measured[name].warm = conversation.finish()
+
+    def _has_time(self, name: str, spent_s: float) -> bool:
+        return name == _SZQA or spent_s < self._limits.limit_s
 
     def _start(self, running: dict[str, Conversation], name: str, command: Sequence[str]) -> None:
         # Over a conversation the clock counts the others' turns, too; the sum of its own is kept where it is asked.

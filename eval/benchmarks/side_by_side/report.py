@@ -86,6 +86,8 @@ _COLUMNS: dict[Measure, str] = {
     "warm_cpu_ms": "每题核 ms",
     "warm_mb": "回答，MB",
 }
+# Part of a decade: a corpus of "about 1,000" passages has 963.
+_OUTSIDE = 0.03
 # Room of a plot in pixels, and where its axes are.
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 420, 264, 56, 300
 
@@ -128,8 +130,8 @@ def _with_ratio(row: Figures, own: Figures | None, measure: Measure) -> str:
 def plot(figures: Sequence[Figures], name: str) -> str:
     """One of ``PLOTS`` as an SVG document."""
     drawn = PLOTS[name]
-    systems = [s for s in dict.fromkeys(row.system for row in figures) if _points(figures, s, drawn.measure)]
-    points = {system: _points(figures, system, drawn.measure) for system in systems}
+    systems = list(dict.fromkeys(row.system for row in figures))  # a system has one colour in every plot
+    points = {system: line for system in systems if (line := _points(figures, system, drawn.measure))}
     everything = [point for line in points.values() for point in line]
     across = _decades([passages for passages, _ in everything])
     up = _decades([value for _, value in everything])
@@ -141,7 +143,14 @@ def plot(figures: Sequence[Figures], name: str) -> str:
             for passages, value in line
         ]
         label = system if math.isnan(exponent) else f"{system}  n^{exponent:.2f}"
-        curves.append({"label": label, "places": places, "notes": [f"{n:,}: {value:.3g}" for n, value in line]})
+        curves.append(
+            {
+                "label": label,
+                "number": systems.index(system),
+                "places": places,
+                "notes": [f"{n:,}: {value:.3g}" for n, value in line],
+            }
+        )
     here = ChoiceLoader([FileSystemLoader(Path(__file__).parent), PackageLoader("szqa.report", "templates")])
     environment = Environment(loader=here, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     values = {
@@ -163,8 +172,8 @@ def _points(figures: Sequence[Figures], system: str, measure: Measure) -> list[t
 
 
 def _decades(values: Sequence[float]) -> tuple[int, int]:
-    """Powers of ten around some values, at least one decade."""
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    """Powers of ten around some values, at least one decade; values a little outside of them stay a little outside."""
+    low, high = math.floor(math.log10(min(values)) + _OUTSIDE), math.ceil(math.log10(max(values)) - _OUTSIDE)
     return low, max(high, low + 1)
 
 
