@@ -1,5 +1,5 @@
 // Runs once for each part of the chat (header, conversation, composer, panel), with Gradio's `element`, `trigger`,
-// `props` and `watch`. It passes on what was button or typed as 'act', and keeps focus, scrolling and announcements
+// `props` and `watch`. It passes on what was clicked or typed as 'act', and keeps focus, scrolling and announcements
 // right when a part is drawn anew. Texts are put in by the server, escaped; nothing here makes HTML.
 const page = document;
 const part = (name) => page.getElementById("szqa-" + name);
