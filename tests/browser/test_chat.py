@@ -64,6 +64,20 @@ def _ask(page: Page, question: str) -> Locator:
     return turn
 
 
+def _held_back(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Events: an opinion has arrived at the store; let it be written."""
+    arrived, let = threading.Event(), threading.Event()
+    add = FeedbackStore.add
+
+    def slow(store: FeedbackStore, feedback: Feedback) -> None:
+        arrived.set()
+        assert let.wait(60)
+        add(store, feedback)
+
+    monkeypatch.setattr(FeedbackStore, "add", slow)
+    return arrived, let
+
+
 def _in_view(page: Page, selector: str) -> bool:
     return bool(
         page.evaluate(
@@ -183,15 +197,7 @@ def test_feedback_is_stored_with_question_answer_evidence_and_settings(chat: Pag
 
 
 def test_a_question_asked_while_an_opinion_is_written_is_kept(chat: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    arrived, let = threading.Event(), threading.Event()
-    add = FeedbackStore.add
-
-    def slow(store: FeedbackStore, feedback: Feedback) -> None:
-        arrived.set()
-        assert let.wait(60)
-        add(store, feedback)
-
-    monkeypatch.setattr(FeedbackStore, "add", slow)
+    arrived, let = _held_back(monkeypatch)
     up = _ask(chat, QUESTION).get_by_role("button", name="有帮助", exact=True)
     up.click()
     assert arrived.wait(60)
@@ -281,15 +287,7 @@ def test_a_question_that_the_server_turned_away_is_sent_again(chat: Page) -> Non
 def test_an_opinion_that_arrives_late_leaves_the_focus_where_the_visitor_types(
     chat: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arrived, let = threading.Event(), threading.Event()
-    add = FeedbackStore.add
-
-    def slow(store: FeedbackStore, feedback: Feedback) -> None:
-        arrived.set()
-        assert let.wait(60)
-        add(store, feedback)
-
-    monkeypatch.setattr(FeedbackStore, "add", slow)
+    arrived, let = _held_back(monkeypatch)
     up = _ask(chat, QUESTION).get_by_role("button", name="有帮助", exact=True)
     up.click()
     assert arrived.wait(60)

@@ -10,7 +10,7 @@ import json
 import lzma
 import multiprocessing
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -153,10 +153,10 @@ def prepare(
     out_dir.mkdir(parents=True, exist_ok=True)
     real = [e for e in load_examples(data_dir / "mrc/cmrc2018_train.jsonl.xz") if e.end - e.start <= _MAX_ANSWER_CHARS]
     vocabulary = _prepare_text(data_dir, out_dir, real, vocabulary_size)
-    jobs = [(_write_about, data_dir, source.name, source.max_chars, seed, chars_per_question) for source in SOURCES]
+    jobs = [(data_dir, source.name, source.max_chars, seed, chars_per_question) for source in SOURCES]
     with multiprocessing.get_context("spawn").Pool() as pool:
         reports = pool.apply_async(_about_reports, (data_dir, seed, chars_per_question))
-        written = [example for some in pool.starmap(_call, jobs, chunksize=1) for example in some]
+        written = [example for some in pool.starmap(_write_about, jobs, chunksize=1) for example in some]
         answered, unanswered = reports.get()
         sets = {
             "real": real,
@@ -192,10 +192,6 @@ def _prepare_text(data_dir: Path, out_dir: Path, real: Sequence[Example], vocabu
 @cache
 def _segmenter() -> Segmenter:
     return Segmenter()
-
-
-def _call(work: Callable[..., list[Example]], *arguments: object) -> list[Example]:
-    return work(*arguments)
 
 
 def _encode(examples: Sequence[Example], vocabulary: Vocabulary) -> Examples:
