@@ -1,3 +1,5 @@
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -5,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from szqa.alignment import COLUMNS, RELATIVE_COLUMNS, Context, coverage, describe, extract_terms, pieces, relate
+from szqa.alignment import COLUMNS, Context, Forms, Term, Wanted, coverage, describe, extract_terms, pieces
 from szqa.candidates import SPAN_COLUMNS, Sentence, propose
 from szqa.cues import CUE_COLUMNS, CueCounts, Cues
-from szqa.question import analyse, levels
+from szqa.question import Question, analyse, levels
 from szqa.synonyms import SYNONYMS
 from szqa.text import Segmenter, fold
 
@@ -104,9 +106,13 @@ def described(question: str, text: str, segmenter: Segmenter) -> tuple[Sentence,
     sentence = propose(folded, segmenter.tag(folded))
     asked = analyse(fold(question))
     terms = extract_terms(asked, lambda _: 1.0)
-    cover = coverage(terms, folded)
-    context = Context(folded, "", 0, 1, 0.0, 1, 0, cover, cover, cover, cover, cover, 1.0, 1.0)
-    return sentence, relate(describe(asked, terms, sentence, context))
+    cover = share(terms, folded)
+    context = Context(folded, "", 0, 1, 0.0, 1, 0, cover, cover, cover)
+    return sentence, describe(Wanted(asked, terms), [sentence], [context])
+
+
+def share(terms: list[Term], text: str) -> float:
+    return coverage(terms, Forms.of([term.forms for term in terms]).held_by([text])[0].tolist())
 
 
 def column(sentence: Sentence, features: np.ndarray, span: str, name: str) -> float:
@@ -133,9 +139,8 @@ def test_an_item_that_repeats_the_question_is_told_from_its_neighbours(segmenter
     assert column(sentence, features, "33家", "item_aligned_gap") < 0
 
 
-def test_relate_bears_no_candidates() -> None:
-    nothing = np.zeros((0, len(COLUMNS) - len(RELATIVE_COLUMNS)), dtype=np.float32)
-    assert relate(nothing).shape == (0, len(COLUMNS))
+def test_describe_bears_no_candidates() -> None:
+    assert describe(Wanted(analyse("谁"), []), [], []).shape == (0, len(COLUMNS))
 
 
 def test_a_pair_across_two_words_tells_less() -> None:
@@ -167,16 +172,98 @@ def test_describe_sees_unit_and_kind(segmenter: Segmenter) -> None:
     assert column(sentence, features, "省级智能车间", "kind_match") == 0
 
 
+def between(intervals: Sequence[tuple[int, int]], place: int) -> tuple[int, int]:
+    return next(((a, b) for a, b in intervals if a <= place <= b), (place, place))
+
+
+def matched(test: Callable[[int], bool], length: int) -> int:
+    """The largest number up to a length for which, as for all below it, a test holds."""
+    return next((count for count in range(length) if not test(count + 1)), length)
+
+
+def plain_overlap(wanted: Wanted, sentence: Sentence, start: int, end: int) -> dict[str, float]:
+    """Columns of one candidate about the terms around it, as they are meant rather than as they are computed."""
+    text, total = sentence.text, sum(term.weight for term in wanted.terms) or 1.0
+    found: dict[str, float] = {}
+
+    def weight(part: str, sides: tuple[bool, ...] = (True, False)) -> float:
+        held = [t.weight for t in wanted.terms if t.left in sides and any(form in part for form in t.forms)]
+        return sum(held) / total
+
+    regions = {"sentence": ((0, len(text)),), "clause": sentence.clauses, "item": sentence.items}
+    for name, intervals in regions.items():
+        low, high = between(intervals, start)[0], between(intervals, end)[1]
+        for side, left in (("left", True), ("right", False)):
+            found[f"{name}_{side}_before"] = weight(text[low:start], (left,))
+            found[f"{name}_{side}_after"] = weight(text[end:high], (left,))
+        around = text[slice(*between(intervals, start))]
+        if name != "sentence":
+            others = [weight(text[a:b]) for a, b in intervals if not a <= start <= b]
+            found[f"{name}_cover"] = weight(around)
+            found[f"{name}_gap"] = weight(around) - max(others, default=0.0)
+            found[f"noun_missing_{name}"] = sum(not any(form in around for form in forms) for forms in wanted.nouns)
+    places = [(p, p + len(f)) for t in wanted.terms for f in t.forms for p in range(len(text)) if text.startswith(f, p)]
+    known = {place for a, b in places for place in range(a, b)}
+    found["inside_share"] = len(known & set(range(start, end))) / (end - start)
+    found["distance_before"] = min([start - b for _, b in places if b <= start], default=99)
+    found["distance_after"] = min([a - end for a, _ in places if a >= end], default=99)
+    return found
+
+
+def plain_demands(question: Question, text: str, start: int, end: int) -> dict[str, float]:
+    """Columns of one candidate about the question's words beside it, likewise."""
+    left, right, linked = question.left.rstrip("是为有达约共 "), question.right, text[:start].rstrip("是为有达约共 ")
+    span, unit, head = text[start:end], question.unit, question.head
+    unit_ends = span.endswith((unit, "个百分点") if unit == "%" else unit)
+    unit_state = 3 if unit_ends else 2 if text.startswith(unit, end) else int(unit in span)
+    head_state = 4 if span.endswith(head) else 3 if text.startswith(head, end) else 2 if head in span else 0
+    others = re.findall(r"\d[万亿千百余多]*([^\d万亿千百余多.,])", span)
+    return {
+        "match_before": matched(lambda n: linked.endswith(left[len(left) - n :]), min(len(left), 12)),
+        "match_after": matched(lambda n: text.startswith(right[:n], end), min(len(right), 12)),
+        "run_at_start": matched(
+            lambda n: any(text[start - n : start] in side for side in (question.left, right)), start
+        ),
+        "in_question": float(span in question.text),
+        "unit_state": unit_state if unit else -1,
+        "unit_other": float(bool(unit and others) and not any(unit.lstrip("万亿千百").startswith(o) for o in others)),
+        "head_state": (head_state or int(span.endswith(head[-1]))) if head else -1,
+    }
+
+
+@given(
+    st.sampled_from(("多少家", "哪个区", "什么", "%", "几", "多少万个")).flatmap(
+        lambda word: st.tuples(*(st.text(alphabet="苏州企业有是3家区、a", max_size=6),) * 2).map(word.join)
+    ),
+    st.lists(st.text(alphabet="苏州企业有是3万家区个,、。%a", min_size=1, max_size=25), min_size=1, max_size=3),
+)
+def test_describe_means_what_it_says(question: str, texts: list[str]) -> None:
+    sentences = [propose(text, [(c, place, place + 1, "n") for place, c in enumerate(text)]) for text in texts]
+    asked = analyse(question)
+    terms = extract_terms(asked, lambda piece: 0.3 + ord(piece[0]) % 7 / 10)
+    wanted = Wanted(asked, terms, nouns=(("企业", "公司"), ("a",)))
+    context = Context("", "", 0, 1, 0.0, 1, 0, 0.5, 0.5, 0.5)
+    features = describe(wanted, sentences, [context] * len(sentences))
+    row = 0
+    for sentence in sentences:
+        for start, end in zip(sentence.starts.tolist(), sentence.ends.tolist(), strict=True):
+            meant = plain_overlap(wanted, sentence, start, end) | plain_demands(asked, sentence.text, start, end)
+            computed = {name: float(features[row, COLUMNS.index(name)]) for name in meant}
+            assert computed == pytest.approx(meant, abs=1e-5), (sentence.text[start:end], sentence.text)
+            row += 1
+    assert row == len(features)
+
+
 def test_synonyms_count_as_found() -> None:
     terms = extract_terms(analyse("规上工业涨了多少"), lambda _: 1.0)
-    assert coverage(terms, "规模以上工业增长") > coverage(terms, "大型工业变化")
+    assert share(terms, "规模以上工业增长") > share(terms, "大型工业变化")
 
 
 def test_a_synonym_of_one_character_counts_only_for_a_word_of_its_own(segmenter: Segmenter) -> None:
     def found(question: str, text: str) -> float:
         asked = analyse(fold(question))
         breaks = {token.start for token in segmenter.cut(asked.text)}
-        return coverage(extract_terms(asked, lambda _: 1.0, breaks=breaks), text)
+        return share(extract_terms(asked, lambda _: 1.0, breaks=breaks), text)
 
     assert found("谁建的大桥", "大桥由他们建设") > found("谁建的大桥", "大桥由他们拆除")
     assert found("福建有几个市", "市建设") == found("福建有几个市", "市拆除")

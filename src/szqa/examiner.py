@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from szqa.alignment import COLUMNS, Context, Term, coverage, describe, extract_terms, relate
+from szqa.alignment import COLUMNS, Context, Forms, Term, Wanted, describe, extract_terms
 from szqa.candidates import Sentence, propose
 from szqa.datatypes import Hit
 from szqa.question import Question, analyse
@@ -120,11 +120,7 @@ class Examiner:
             empty = np.zeros((0, len(COLUMNS)), dtype=np.float32)
             return Examination(asked, folded, (), nothing, nothing, nothing, nothing, empty)
         names, nouns = _demands(asked, words)
-        contexts = [
-            replace(context, names=names, nouns=nouns)
-            for context in _contexts(terms, hits, places, sentences, folded, titles)
-        ]
-        blocks = [describe(asked, terms, *pair) for pair in zip(sentences, contexts, strict=True)]
+        wanted = Wanted(asked, terms, names, nouns)
         sizes = [len(sentence.starts) for sentence in sentences]
         offsets = np.repeat([place.start for place in places], sizes)
         return Examination(
@@ -135,7 +131,7 @@ class Examiner:
             hit=np.repeat([place.hit for place in places], sizes).astype(np.int32),
             starts=(np.concatenate([sentence.starts for sentence in sentences]) + offsets).astype(np.int32),
             ends=(np.concatenate([sentence.ends for sentence in sentences]) + offsets).astype(np.int32),
-            features=relate(np.concatenate(blocks)),
+            features=describe(wanted, sentences, _contexts(hits, places, folded, titles)),
         )
 
     def _choose(self, ranked: Sequence[Place], folded: Sequence[str]) -> tuple[list[Place], list[Sentence]]:
@@ -184,44 +180,34 @@ def _demands(
 def _rank_places(terms: Sequence[Term], folded: Sequence[str], titles: Sequence[str]) -> list[Place]:
     """All sentences of all hits, those that share most with the question first."""
     intervals = [split_sentences(text) for text in folded]
+    forms = Forms.of([term.forms for term in terms])
     found = [
-        np.array([_found(terms, text[a:b]) for a, b in some], dtype=bool).reshape(len(some), len(terms))
+        forms.held_by([text[a:b] for a, b in some]).astype(np.float64)
         for text, some in zip(folded, intervals, strict=True)
     ]
     weights = np.array([term.weight for term in terms])
     weights /= weights.sum() or 1.0
-    sentences = sum(map(len, intervals))
     holding = np.sum([rows.sum(axis=0) for rows in found], axis=0)
-    local = weights * np.log((sentences + 1) / (holding + 0.5))
+    local = weights * np.log((sum(map(len, intervals)) + 1) / (holding + 0.5))
     local /= local.sum() or 1.0
     ranked: list[tuple[float, Place]] = []
-    for hit, rows in enumerate(found):
-        titled = np.array(_found(terms, titles[hit]), dtype=bool)
-        for number, (start, end) in enumerate(intervals[hit]):
-            cover, local_cover = float(weights @ rows[number]), float(local @ rows[number])
-            around = float(weights @ (rows[max(0, number - 1) : number + 2].any(axis=0) | titled))
+    for hit, (rows, titled) in enumerate(zip(found, forms.held_by(titles), strict=True)):
+        near = np.maximum(rows, titled)
+        near[1:] = np.maximum(near[1:], rows[:-1])
+        near[:-1] = np.maximum(near[:-1], rows[1:])
+        for (start, end), row, row_near in zip(intervals[hit], rows, near, strict=True):
+            cover, local_cover, around = float(weights @ row), float(local @ row), float(weights @ row_near)
             score = 0.5 * (cover + local_cover) + 0.3 * around - 0.02 * hit
             ranked.append((score, Place(hit, start, end, cover, around, local_cover)))
     ranked.sort(key=lambda pair: (-pair[0], pair[1].hit, pair[1].start))
     return [place for _, place in ranked]
 
 
-def _found(terms: Sequence[Term], text: str) -> list[bool]:
-    return [any(form in text for form in term.forms) for term in terms]
-
-
 def _contexts(
-    terms: Sequence[Term],
-    hits: Sequence[Hit],
-    places: Sequence[Place],
-    sentences: Sequence[Sentence],
-    folded: Sequence[str],
-    titles: Sequence[str],
+    hits: Sequence[Hit], places: Sequence[Place], folded: Sequence[str], titles: Sequence[str]
 ) -> list[Context]:
     # Only BM25 scores mean the same in training and in use: fused ones depend on the embedder.
     best = max(hit.lexical_score for hit in hits)
-    best_clause = max(coverage(terms, s.text[a:b]) for s in sentences for a, b in s.clauses)
-    best_item = max(coverage(terms, s.text[a:b]) for s in sentences for a, b in s.items)
     return [
         Context(
             passage=folded[place.hit],
@@ -232,12 +218,8 @@ def _contexts(
             hits=len(hits),
             rank=rank,
             cover=place.cover,
-            best_cover=max(other.cover for other in places),
             local_cover=place.local,
-            best_local_cover=max(other.local for other in places),
             neighbour_cover=place.around,
-            best_clause=best_clause,
-            best_item=best_item,
         )
         for rank, place in enumerate(places)
     ]
