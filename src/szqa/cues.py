@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Final, Self
 
@@ -29,37 +30,39 @@ _START: Final = ("before_1", "before_2", "first_1", "first_2", "asked_before", "
 _END: Final = ("last_1", "last_2", "after_1", "after_2", "asked_after", "head_last", "head_last_2")
 CUE_COLUMNS: Final = tuple(f"cue_{name}" for name in (*_START, *_END))
 
+_KeysOf = Callable[[Question, str, Sequence[int]], tuple[list[str], ...]]
+
 _SMOOTHING: Final = 4.0
 # Log odds nearer to 0 than this are not worth their place in the file.
 _LEAST: Final = 0.3
 
 
-def _start_keys(question: Question, text: str, position: int) -> tuple[str, ...]:
+def _start_keys(question: Question, text: str, places: Sequence[int]) -> tuple[list[str], ...]:
+    """For each name of ``_START`` the keys of the places where candidates start."""
     kind, padded = question.kind, "^^" + text
-    asked = question.left[-1:] or "^"
-    before = padded[position : position + 2]
+    asked, asked_pair = question.left[-1:] or "^", question.left[-2:] or "^"
     return (
-        kind + before[1],
-        kind + before,
-        kind + text[position],
-        kind + text[position : position + 2],
-        asked + before[1],
-        (question.left[-2:] or "^") + text[position],
+        [kind + padded[place + 1] for place in places],
+        [kind + padded[place : place + 2] for place in places],
+        [kind + text[place] for place in places],
+        [kind + text[place : place + 2] for place in places],
+        [asked + padded[place + 1] for place in places],
+        [asked_pair + text[place] for place in places],
     )
 
 
-def _end_keys(question: Question, text: str, position: int) -> tuple[str, ...]:
-    kind, after = question.kind, text[position : position + 2] or "$"
-    last = text[position - 1]
-    head = question.head[-2:]
+def _end_keys(question: Question, text: str, places: Sequence[int]) -> tuple[list[str], ...]:
+    """For each name of ``_END`` the keys of the places where candidates end."""
+    kind, head, padded = question.kind, question.head[-2:], text + "$"
+    asked, head_end = question.right[:1] or "$", head[-1:]
     return (
-        kind + last,
-        kind + text[max(0, position - 2) : position],
-        kind + after[0],
-        kind + after,
-        (question.right[:1] or "$") + after[0],
-        head[-1:] + last,
-        head + last,
+        [kind + text[place - 1] for place in places],
+        [kind + text[max(0, place - 2) : place] for place in places],
+        [kind + padded[place] for place in places],
+        [kind + (text[place : place + 2] or "$") for place in places],
+        [asked + padded[place] for place in places],
+        [head_end + text[place - 1] for place in places],
+        [head + text[place - 1] for place in places],
     )
 
 
@@ -71,12 +74,9 @@ class Cues:
 
     def columns(self, question: Question, text: str, starts: Ints, ends: Ints) -> Floats:
         """(n, len(CUE_COLUMNS)) log odds at each candidate's edges; ``text`` is the folded passage."""
-        some_starts, some_ends = np.unique(starts), np.unique(ends)
-        at_start = self._edges(_START, [_start_keys(question, text, place) for place in some_starts.tolist()])
-        at_end = self._edges(_END, [_end_keys(question, text, place) for place in some_ends.tolist()])
-        return np.concatenate(
-            [at_start[np.searchsorted(some_starts, starts)], at_end[np.searchsorted(some_ends, ends)]], axis=1
-        )
+        at_start = self._edges(_START, _start_keys, question, text, starts)
+        at_end = self._edges(_END, _end_keys, question, text, ends)
+        return np.concatenate([at_start, at_end], axis=1)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -88,10 +88,14 @@ class Cues:
         """Write the tables as JSON."""
         path.write_text(json.dumps(self.tables, ensure_ascii=False, separators=(",", ":")) + "\n", "utf-8")
 
-    def _edges(self, names: tuple[str, ...], rows: list[tuple[str, ...]]) -> Floats:
-        tables = [self.tables.get(name, {}) for name in names]
-        values = [[table.get(key, 0.0) for table, key in zip(tables, row, strict=True)] for row in rows]
-        return np.array(values, dtype=np.float32).reshape(len(rows), len(names))
+    def _edges(self, names: tuple[str, ...], keys_of: _KeysOf, question: Question, text: str, places: Ints) -> Floats:
+        """(len(places), len(names)); many candidates share an edge, so each edge is looked up once."""
+        some = np.flatnonzero(np.bincount(places, minlength=len(text) + 1))
+        table = np.zeros((len(text) + 1, len(names)), dtype=np.float32)
+        for column, (name, keys) in enumerate(zip(names, keys_of(question, text, some.tolist()), strict=True)):
+            values = map(self.tables.get(name, {}).get, keys, repeat(0.0))
+            table[some, column] = np.fromiter(values, dtype=np.float32, count=len(keys))
+        return table[places]
 
 
 class CueCounts:
@@ -131,7 +135,7 @@ class CueCounts:
 
 def _keys(question: Question, text: str, chosen: Iterable[tuple[int, int]]) -> Iterator[tuple[str, str]]:
     intervals = list(chosen)
-    for position in sorted({start for start, _ in intervals}):
-        yield from zip(_START, _start_keys(question, text, position), strict=True)
-    for position in sorted({end for _, end in intervals}):
-        yield from zip(_END, _end_keys(question, text, position), strict=True)
+    at_start = _start_keys(question, text, sorted({start for start, _ in intervals}))
+    at_end = _end_keys(question, text, sorted({end for _, end in intervals}))
+    for name, keys in zip((*_START, *_END), (*at_start, *at_end), strict=True):
+        yield from ((name, key) for key in keys)

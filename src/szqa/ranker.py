@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from szqa.alignment import COLUMNS
+from szqa.alignment import COLUMNS, positions
 from szqa.cues import CUE_COLUMNS, Cues
 from szqa.datatypes import Hit
 from szqa.errors import ConfigurationError
@@ -280,29 +280,32 @@ def weigh(examination: Examination, raw: Floats, opinion: Floats) -> Weighed:
     chance /= chance.sum()
     mass = np.bincount(examination.place, weights=chance, minlength=len(examination.places))
     entropy = -float((chance * np.log(chance + 1e-12)).sum())
-    texts = np.array([_text(examination, row) for row in range(len(raw))])
     chosen = _distinct(examination, raw)
-    span_evidence, sentence_evidence = [], []
-    for row in chosen:
-        same = texts == texts[row]
-        rivals = [other for other in chosen if not same[other]]
-        together = same | _overlapping(examination, row)
-        margin = _margin(raw[row], raw[rivals])
-        told = (raw[row], opinion[row], margin)
-        compared = (*told, chance[together].sum(), mass[examination.place[row]], entropy, same.sum())
-        span_evidence.append((*compared, *examination.features[row, _CARRIED_AT]))
+    same = _same_text(examination, chosen)
+    spans = []
+    for row, alike in zip(chosen, same, strict=True):
+        rivals = [other for other in chosen if not alike[other]]
+        together = alike | _overlapping(examination, row)
+        told = (raw[row], opinion[row], _margin(raw[row], raw[rivals]))
+        spans.append((*told, chance[together].sum(), mass[examination.place[row]], entropy, alike.sum()))
     best = _best_of_places(examination, raw)
+    sentences = []
     for place, row in enumerate(best):
         margin = _margin(raw[row], raw[[other for other in best if other != row]])
         within = sum(int(examination.place[other]) == place for other in chosen)
-        compared = (raw[row], opinion[row], margin, chance[row], mass[place], entropy, within)
-        sentence_evidence.append((*compared, *examination.features[row, _CARRIED_AT]))
+        sentences.append((raw[row], opinion[row], margin, chance[row], mass[place], entropy, within))
     return Weighed(
         tuple((int(examination.hit[row]), int(examination.starts[row]), int(examination.ends[row])) for row in chosen),
-        np.array(span_evidence, dtype=np.float32),
+        _evidence(examination, chosen, spans),
         tuple((place.hit, place.start, place.end) for place in examination.places),
-        np.array(sentence_evidence, dtype=np.float32),
+        _evidence(examination, best, sentences),
     )
+
+
+def _evidence(examination: Examination, rows: Sequence[int], compared: Sequence[tuple[float, ...]]) -> Floats:
+    """(len(rows), len(EVIDENCE_COLUMNS)) given the columns of ``_COMPARED``."""
+    carried = examination.features[rows][:, _CARRIED_AT]
+    return np.concatenate([np.array(compared, dtype=np.float32), carried], axis=1)
 
 
 def _best_of_places(examination: Examination, raw: Floats) -> list[int]:
@@ -314,9 +317,21 @@ def _best_of_places(examination: Examination, raw: Floats) -> list[int]:
 _CARRIED_AT: Final = np.array([COLUMNS.index(name) for name in _CARRIED])
 
 
-def _text(examination: Examination, row: int) -> str:
-    passage = examination.folded[int(examination.hit[row])]
-    return passage[examination.starts[row] : examination.ends[row]]
+def _same_text(examination: Examination, rows: Sequence[int]) -> list[NDArray[np.bool_]]:
+    """For each of some candidates (n,) which candidates have its text.
+
+    Only these few texts are searched for; a string for every candidate would cost more than all the rest.
+    """
+    lengths = examination.ends - examination.starts
+    offsets = np.cumsum([0, *map(len, examination.folded)])
+    text, starts = "".join(examination.folded), examination.starts + offsets[examination.hit]
+    same = []
+    for row in rows:
+        sought = text[starts[row] : starts[row] + lengths[row]]
+        begins = np.zeros(len(text), dtype=bool)
+        begins[list(positions(text, sought))] = True
+        same.append(begins[starts] & (lengths == lengths[row]))
+    return same
 
 
 def _overlapping(examination: Examination, row: int) -> NDArray[np.bool_]:
