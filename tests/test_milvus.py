@@ -27,7 +27,7 @@ from szqa.errors import ConfigurationError, IndexFormatError, MissingExtraError
 from szqa.index import Index
 from szqa.retriever import EngineRetriever, make_retriever
 from szqa.store import StoreOptions, store_class
-from szqa.text import Segmenter
+from szqa.text import Segmenter, split_sentences
 
 pytest.importorskip("milvus_lite", reason="needs milvus-lite: pip install 'szqa[milvus]'")
 
@@ -68,6 +68,19 @@ def test_finds_what_the_index_in_files_finds(
         assert [hit.rank for hit in there] == [1, 2, 3]
         assert there[0].dense_score == pytest.approx(here[0].dense_score, abs=1e-6)
         assert there[0].lexical_score > 0
+
+
+def test_best_sentence_decides_here_too(index: EngineIndex) -> None:
+    question = "无锡新增几家博物馆"
+    query = index.embedder.embed_query(question)
+    plain = {hit.passage: hit.score for hit in EngineRetriever(index).search(question)}
+    weight = 2 * (max(plain.values()) - min(plain.values()))
+    hits = EngineRetriever(index, sentence_weight=weight).search(question, top_k=3)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    for hit in hits:
+        text = hit.passage.text
+        sentences = index.embedder.embed_passages([text[start:end] for start, end in split_sentences(text)])
+        assert hit.score == pytest.approx(plain[hit.passage] + weight * max(0, *(sentences @ query)), abs=1e-4)
 
 
 def test_modes_rank_by_one_score(index: EngineIndex) -> None:

@@ -33,7 +33,7 @@ from szqa.evaluation import RANKING_MEASURES, QuestionRow, ranking_scores
 from szqa.goldset import EvaluationSet, Question, read_evaluation_set
 from szqa.index import Index
 from szqa.report import EvaluationOptions, run_evaluation
-from szqa.retriever import AnyRetriever, EngineRetriever, Mode, make_retriever
+from szqa.retriever import AnyRetriever, Mode, make_retriever
 from szqa.store import STORES, StoreOptions
 from szqa.text import Segmenter
 
@@ -99,7 +99,7 @@ def _retrieval_by_engine(file: Path, limit: int | None, store: str, uri: str | N
             settings=settings,
         )
         index = EngineIndex.load(Path(name), make_embedder=lambda _, __: embedder, options=options)
-        figures = _ranked(evaluation_set, EngineRetriever(index), limit)
+        figures = _ranked(evaluation_set, make_retriever(index), limit)
         index.engine.drop()
         return figures
 

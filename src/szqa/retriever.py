@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from szqa.datatypes import Hit, Mode, Passage
-from szqa.embedder import StaticEmbedder
+from szqa.embedder import Embedder, StaticEmbedder
+from szqa.engine import EngineHit
 from szqa.engine_index import EngineIndex
 from szqa.errors import IndexFormatError
 from szqa.index import Index
@@ -28,6 +29,8 @@ __all__ = [
     "matched_words",
 ]
 
+Scores = NDArray[np.float32]
+
 # Weight of the cosine beside the BM25 score, both z-scored over the pool; eval/README.md, "Retrieval settings".
 DENSE_WEIGHT = 0.1
 
@@ -37,6 +40,8 @@ SENTENCE_WEIGHT = 2.5
 # Best passages of either search that are scored by both, and those of them whose sentences are looked at.
 _POOL = 100
 _READ_CLOSELY = 5
+# Passages of an engine's hybrid search that are ranked here: as many as it merges from each of its searches.
+_ENGINE_POOL = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +68,17 @@ class Retriever:
         if not len(pool):
             return []
         dense = self.index.store.vectors(pool) @ query
-        fused = {
-            "hybrid": _z_scores(lexical[pool]) + self.dense_weight * _z_scores(dense),
-            "lexical": lexical[pool],
-            "dense": dense,
-        }[mode]
-        if mode == "hybrid" and self.sentence_weight and query.any():
-            closely = np.argsort(-fused, kind="stable")[:_READ_CLOSELY]
-            rivals = closely[fused[closely] > fused[closely[0]] - self.sentence_weight]
-            if len(rivals) > 1:  # the others could not come first whatever their sentences say
-                fused[rivals] += self.sentence_weight * self._best_sentences(pool[rivals], query)
+        scores = {"lexical": lexical[pool], "dense": dense}
+        if mode == "hybrid":
+            fused = _fuse(lexical[pool], dense, dense_weight=self.dense_weight)
+            _read_closely(self.index, pool, fused, query, weight=self.sentence_weight)
+            scores["hybrid"] = fused
         # A stable sort over ascending rows: equal scores come in the order of the corpus.
-        order = np.argsort(-fused, kind="stable")[:top_k]
+        order = np.argsort(-scores[mode], kind="stable")[:top_k]
         return [
             Hit(
                 self.index.passages[int(pool[place])],
-                score=float(fused[place]),
+                score=float(scores[mode][place]),
                 rank=rank,
                 dense_score=float(dense[place]),
                 lexical_score=float(lexical[pool[place]]),
@@ -90,46 +90,50 @@ class Retriever:
         """The same, ranking by words alone."""
         return replace(self, dense_weight=0.0, sentence_weight=0.0)
 
-    def _best_sentences(self, rows: NDArray[np.int64], query: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cosine of the question and the best sentence of each passage, 0 where none is nearer than at right angles.
-
-        Never below 0, so that passages whose sentences are looked at stay before the rest.
-        """
-        best = np.zeros(len(rows), dtype=np.float32)
-        for place, row in enumerate(rows):
-            text = self.index.passages[int(row)].text
-            sentences = [text[start:end] for start, end in split_sentences(text)]
-            best[place] = np.max(self.index.embedder.embed_passages(sentences) @ query, initial=0)
-        return best
-
 
 @dataclass(frozen=True, slots=True)
 class EngineRetriever:
-    """Asks the engine of an index for passages.
+    """Asks the engine of an index for passages, and ranks those of a hybrid search as ``Retriever`` does.
+
+    The engine's own fusion says which passages those are. Ranks alone, which is all that it fuses, do not say how much
+    better the first is than the second; the scores that it returns with them do.
 
     Attributes:
         index: what is searched.
         hybrid: how "hybrid" is searched.
+        dense_weight: as for ``Retriever``.
+        sentence_weight: as for ``Retriever``.
     """
 
     index: EngineIndex
     hybrid: Mode = "hybrid"
+    dense_weight: float = DENSE_WEIGHT
+    sentence_weight: float = 0.0
 
     def search(self, question: str, *, top_k: int = 10, mode: Mode = "hybrid") -> list[Hit]:
         """The ``top_k`` best passages, best first; errors as for ``SearchEngine.find``."""
         query = self.index.embedder.embed_query(question)
         mode = self.hybrid if mode == "hybrid" else mode
-        found = self.index.engine.find(question, query, top_k=top_k, mode=mode)
-        hits = []
-        for rank, hit in enumerate(found, start=1):
-            passage = self.index.passages[hit.row]
-            if passage.id != hit.passage_id:
-                raise IndexFormatError(
-                    f"检索引擎的第 {hit.row} 行是 {hit.passage_id}，索引中是 {passage.id}，请运行 szqa build "
-                    f"(row {hit.row} of the engine is another passage; run: szqa build)"
-                )
-            hits.append(Hit(passage, hit.score, rank, hit.dense_score, hit.lexical_score))
-        return hits
+        pool = max(top_k, _ENGINE_POOL) if mode == "hybrid" else top_k
+        found = self.index.engine.find(question, query, top_k=pool, mode=mode)
+        scores = np.array([hit.score for hit in found], dtype=np.float32)
+        if mode == "hybrid" and found:
+            lexical = np.array([hit.lexical_score for hit in found], dtype=np.float32)
+            dense = np.array([hit.dense_score for hit in found], dtype=np.float32)
+            scores = _fuse(lexical, dense, dense_weight=self.dense_weight)
+            rows = np.array([hit.row for hit in found], dtype=np.int64)
+            _read_closely(self.index, rows, scores, query, weight=self.sentence_weight)
+        order = np.argsort(-scores, kind="stable")[:top_k]
+        return [self._hit(found[place], float(scores[place]), rank) for rank, place in enumerate(order, start=1)]
+
+    def _hit(self, found: EngineHit, score: float, rank: int) -> Hit:
+        passage = self.index.passages[found.row]
+        if passage.id != found.passage_id:
+            raise IndexFormatError(
+                f"检索引擎的第 {found.row} 行是 {found.passage_id}，索引中是 {passage.id}，请运行 szqa build "
+                f"(row {found.row} of the engine is another passage; run: szqa build)"
+            )
+        return Hit(passage, score, rank, found.dense_score, found.lexical_score)
 
     def without_meaning(self) -> EngineRetriever:
         """The same, ranking by words alone."""
@@ -141,11 +145,11 @@ AnyRetriever = Retriever | EngineRetriever
 
 def make_retriever(index: Index | EngineIndex) -> AnyRetriever:
     """The retriever for an index."""
-    if not isinstance(index, Index):
-        return EngineRetriever(index)
     # A network would take longer over the sentences than all the rest of an answer takes.
     weight = SENTENCE_WEIGHT if isinstance(index.embedder, StaticEmbedder) else 0.0
-    return Retriever(index, sentence_weight=weight)
+    if isinstance(index, Index):
+        return Retriever(index, sentence_weight=weight)
+    return EngineRetriever(index, sentence_weight=weight)
 
 
 def matched_words(segmenter: Segmenter, question: str, passage: Passage) -> tuple[str, ...]:
@@ -154,7 +158,42 @@ def matched_words(segmenter: Segmenter, question: str, passage: Passage) -> tupl
     return tuple(dict.fromkeys(word for word in segmenter.words(question) if word in present))
 
 
-def _best_rows(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+def _fuse(lexical: Scores, dense: Scores, *, dense_weight: float) -> Scores:
+    """BM25 scores and cosines of a pool of passages in one score each, (n,)."""
+    return _z_scores(lexical) + dense_weight * _z_scores(dense)
+
+
+def _read_closely(
+    index: Index | EngineIndex, rows: NDArray[np.int64], fused: Scores, query: Scores, *, weight: float
+) -> None:
+    """Add the cosine of its best sentence to the score of each of the best passages, where it can decide.
+
+    Args:
+        index: holds the passages.
+        rows: (n,) which passages.
+        fused: (n,) their scores; changed.
+        query: vector of the question; all zero where it has no known word.
+        weight: of the cosine.
+    """
+    if not weight or not query.any():
+        return
+    closely = np.argsort(-fused, kind="stable")[:_READ_CLOSELY]
+    rivals = closely[fused[closely] > fused[closely[0]] - weight]
+    if len(rivals) > 1:  # the others could not come first whatever their sentences say
+        texts = [index.passages[int(row)].text for row in rows[rivals]]
+        fused[rivals] += weight * np.array([_best_sentence(index.embedder, text, query) for text in texts], np.float32)
+
+
+def _best_sentence(embedder: Embedder, text: str, query: Scores) -> float:
+    """Cosine of a question and the best sentence of a passage, 0 where none is nearer than at right angles.
+
+    Never below 0, so that passages whose sentences are looked at stay before the rest.
+    """
+    sentences = [text[start:end] for start, end in split_sentences(text)]
+    return float(np.max(embedder.embed_passages(sentences) @ query, initial=0))
+
+
+def _best_rows(scores: Scores, count: int) -> NDArray[np.int64]:
     """Rows of the ``count`` highest scores above zero, in no order."""
     rows = np.flatnonzero(scores)
     if len(rows) > count:
@@ -162,7 +201,7 @@ def _best_rows(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     return rows
 
 
-def _z_scores(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+def _z_scores(scores: Scores) -> Scores:
     deviation = float(scores.std())
     # Passages that differ by rounding alone are equal: dividing by next to nothing would rank the noise.
     return (scores - scores.mean()) / deviation if deviation > 1e-6 else np.zeros_like(scores)
