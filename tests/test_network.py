@@ -31,7 +31,7 @@ def place(hit: int, start: int, end: int) -> Place:
 def test_windows_hold_every_place_and_join_where_they_touch() -> None:
     places = [place(0, 100, 150), place(0, 200, 220), place(1, 0, 10), place(0, 600, 620)]
     windows = list(windows_around(places, {0: 1000, 1: 30}))
-    assert windows == [(0, 52, 268), (0, 552, 668), (1, 0, 30)]
+    assert windows == [(0, 68, 252), (0, 568, 652), (1, 0, 30)]
 
 
 def test_a_long_sentence_is_read_in_windows_that_cover_it() -> None:

@@ -29,7 +29,9 @@ Floats = NDArray[np.float32]
 
 # What an answer depends on; the folder also holds the network as transformers loads it.
 NETWORK_FILES: Final = ("model_int8.onnx", "tokenizer.json", "config.json")
-_AROUND_CHARS: Final = 48
+# Characters read on either side of a sentence. Tuned with the number of sentences (``szqa.ranker``) on CMRC 2018 trial
+# and DRCD dev: without any the F1 is 0.01 lower, with 48 it is no higher.
+_AROUND_CHARS: Final = 32
 _MAX_WINDOW, _STRIDE = 384, 192
 _CACHED_PASSAGES: Final = 2000
 
