@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from szqa.errors import IndexFormatError
 
-__all__ = ["Field", "FieldBuilder", "Rows"]
+__all__ = ["Field", "FieldBuilder", "Rows", "summed"]
 
 Keys = NDArray[np.uint64]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
+_Group = TypeVar("_Group", np.uint64, np.int64)
 
 # BM25 parameters (Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework"), best on CMRC 2018 trial and
 # DRCD dev; lower than the customary 1.2 and 0.75 because words and bigrams count most things twice.
@@ -202,17 +203,14 @@ class FieldBuilder:
     def finish(self) -> None:
         """Write the field."""
         added = self.rows()
-        keys = _distinct(added.keys)
-        sizes = np.zeros(len(keys), dtype=np.int64)
-        for part in _chunks(len(added.keys)):
-            sizes += np.bincount(np.searchsorted(keys, added.keys[part]), minlength=len(keys))
+        keys, sizes = _counted(added.keys)
         starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
         rows = self._file("rows", len(added.keys))
         counts = self._file("counts", len(added.keys))
         row_ends = np.cumsum(added.sizes, dtype=np.int64)
         cursor = starts[:-1].copy()
         for part in _chunks(len(added.keys)):
-            order, places = _places(np.searchsorted(keys, added.keys[part]), cursor)
+            order, places = _places(added.keys[part], cursor, names=keys)
             row = np.searchsorted(row_ends, np.arange(part.start, part.stop), side="right").astype(np.uint32)
             rows[places] = row[order]
             counts[places] = added.counts[part][order]
@@ -240,44 +238,67 @@ def _chunks(size: int) -> Iterator[slice]:
     return (slice(start, min(start + _CHUNK, size)) for start in range(0, size, _CHUNK))
 
 
-def _places(groups: NDArray[np.int64], cursor: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _places(
+    groups: NDArray[_Group], cursor: NDArray[np.int64], *, names: NDArray[_Group] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where to put elements that go to their groups' next free places, and the order to put them in.
 
     Args:
         groups: (n,) the group of each element.
         cursor: (groups,) the next free place of each group; moved on.
+        names: (groups,) what the groups are called in ``groups``, ascending; their numbers by default.
     """
     order = np.argsort(groups, kind="stable")
-    ordered = groups[order]
-    sizes = np.bincount(ordered, minlength=len(cursor))
-    before = np.cumsum(sizes) - sizes
-    places = cursor[ordered] + np.arange(len(ordered)) - before[ordered]
-    cursor += sizes
+    found, sizes = _runs(groups[order])
+    # Sorted already, and each but once: looking them up one after the other touches the same memory again and again.
+    number = found.astype(np.int64) if names is None else np.searchsorted(names, found)
+    places = np.arange(len(groups)) + np.repeat(cursor[number] - (np.cumsum(sizes) - sizes), sizes)
+    cursor[number] += sizes
     return order, places
 
 
-def _distinct(keys: Keys) -> Keys:
-    """Distinct keys, ascending: parts of about the same size are merged, so each key is merged a few times only."""
-    parts: list[Keys] = []
+def _counted(keys: Keys) -> tuple[Keys, NDArray[np.int64]]:
+    """Distinct keys, ascending, and how often each is there.
+
+    Parts of about the same size are merged, so that each key is merged a few times only.
+    """
+    parts: list[tuple[Keys, NDArray[np.int64]]] = []
     for part in _chunks(len(keys)):
-        parts.append(_merged(keys[part]))
-        while len(parts) > 1 and len(parts[-2]) <= 2 * len(parts[-1]):
+        parts.append(_runs(np.sort(keys[part])))
+        while len(parts) > 1 and len(parts[-2][0]) <= 2 * len(parts[-1][0]):
             parts.append(_merged(parts.pop(), parts.pop()))
     while len(parts) > 1:
         parts.append(_merged(parts.pop(), parts.pop()))
-    return parts[0] if parts else np.zeros(0, dtype=np.uint64)
+    return parts[0] if parts else (np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64))
 
 
-def _merged(*parts: Keys) -> Keys:
-    # Asked for counts, NumPy sorts; otherwise it fills a hash table (2.3 and later), which takes 25 times as long.
-    return np.unique(np.concatenate(parts), return_counts=True)[0]
+def _merged(*parts: tuple[Keys, NDArray[np.int64]]) -> tuple[Keys, NDArray[np.int64]]:
+    return summed(np.concatenate([keys for keys, _ in parts]), np.concatenate([counts for _, counts in parts]))
+
+
+def summed(keys: Keys, counts: NDArray[np.int64]) -> tuple[Keys, NDArray[np.int64]]:
+    """Distinct keys, ascending, each with the sum of its counts."""
+    order = np.argsort(keys, kind="stable")
+    distinct, sizes = _runs(keys[order])
+    if not len(distinct):
+        return distinct, counts
+    return distinct, np.add.reduceat(counts[order], np.cumsum(sizes) - sizes)
+
+
+def _runs(ordered: NDArray[_Group]) -> tuple[NDArray[_Group], NDArray[np.int64]]:
+    """The distinct elements of a sorted array and how often each is there."""
+    first = np.ones(len(ordered), dtype=bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    places = np.flatnonzero(first)
+    return ordered[places], np.diff(np.append(places, len(ordered)))
 
 
 def _mapped(stream: BinaryIO, dtype: type[_Scalar]) -> NDArray[_Scalar]:
     stream.flush()
     if not stream.tell():
         return np.zeros(0, dtype=dtype)
-    return np.memmap(stream, dtype=dtype, mode="r")
+    # A plain view: slices of a memmap object cost several times as much.
+    return np.asarray(np.memmap(stream, dtype=dtype, mode="r"))
 
 
 def _scratch(folder: Path, dtype: type[_Scalar], size: int) -> NDArray[_Scalar]:

@@ -16,7 +16,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from szqa.bm25 import Rows
+from szqa.bm25 import Rows, summed
 from szqa.errors import IndexFormatError
 
 __all__ = ["TitleSeries"]
@@ -138,15 +138,18 @@ class _TermVectors:
         """Cosine of two titles' texts, [0, 1]."""
         keys, weights = self._vector(first)
         other_keys, other_weights = self._vector(second)
-        _, at, other_at = np.intersect1d(keys, other_keys, assume_unique=True, return_indices=True)
-        return float(weights[at] @ other_weights[other_at])
+        at = np.minimum(np.searchsorted(keys, other_keys), len(keys) - 1)
+        shared = keys[at] == other_keys if len(keys) else np.zeros(len(other_keys), dtype=bool)
+        return float(weights[at[shared]] @ other_weights[shared])
 
     def _vector(self, number: int) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
         if number not in self._known:
             rows = self._rows[number]
             parts = [slice(end - size, end) for end, size in zip(self._ends[rows], self._sizes(rows), strict=True)]
-            keys, places = np.unique(np.concatenate([self._bodies.keys[p] for p in parts]), return_inverse=True)
-            counts = np.bincount(places, np.concatenate([self._bodies.counts[p] for p in parts]))
+            keys, counts = summed(
+                np.concatenate([self._bodies.keys[p] for p in parts]),
+                np.concatenate([self._bodies.counts[p] for p in parts]).astype(np.int64),
+            )
             weights = 1 + np.log(counts)
             self._known[number] = keys, weights / (math.sqrt(float(weights @ weights)) or 1.0)
         return self._known[number]
