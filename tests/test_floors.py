@@ -6,7 +6,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parent.parent / "src" / "szqa"
 
 FLOORS = (
-    {"datatypes", "errors", "strings", "cutter", "progress", "synonyms"},
+    {"datatypes", "errors", "strings", "cutter", "progress", "synonyms", "numerals"},
     {"text", "decoding", "layout", "bm25"},
     {"formats", "question", "series"},
     {"isolation"},

@@ -39,7 +39,7 @@ UNITS: Final = (
 )
 
 LEVELS: Final = ("国家级", "省级", "市级", "区级", "县级", "乡级", "村级", "世界级", "部级", "校级")
-_LEVEL: Final = re.compile(r"(国家|省|市|区|县|乡|村|世界|部|校)级|全(国|省|市|区|县|校|球)")
+_LEVEL: Final = re.compile(r"(国家|省|市|区|县|乡|村|世界|部|校)(?:一?级)|(省|市|区|县)里|全(?:国|省|市|区|县|校|球)")
 _YEAR: Final = re.compile(r"(?<![\d.])((?:1[0-9]|20)\d\d)(?=年|[—\-~至到])")
 _NUMBER: Final = re.compile(r"(?<![\d.])\d+(?:\.\d+)?(?![\d.])")
 
@@ -100,7 +100,8 @@ _PATTERNS: Final = (
     _Pattern(
         "reason",
         re.compile(
-            r"(?<![称叫作译名视定评改成认])为什么|为何|为啥|何以|何故|因何|凭什么|怎么会|(?:什么|何种|哪些)(?:原因|理由|缘故)"
+            r"(?<![称叫作译名视定评改成认])为什么|为何|为啥|何以|何故|因何|凭什么|怎么会|(?:什么|何种|哪些)(?:原因|理由|缘故)|"
+            r"(?:图|为的是|为了)个?(?:什么|啥)(?=[?呢做才而去来要]|$)"
         ),
     ),
     _Pattern("percent", re.compile(r"百分之(?:多少|几)|多少(?:个?百分点|%|%)|多大(?:的)?比[例重]|几个百分点|几成")),
@@ -199,8 +200,9 @@ def numbers(folded: str) -> frozenset[str]:
 
 
 def levels(folded: str) -> frozenset[str]:
-    """Administrative levels a folded text names."""
-    return frozenset(match.group() for match in _LEVEL.finditer(folded))
+    """Administrative levels a folded text names; 省一级 and 省里 are 省级."""
+    found = ((match.group(1) or match.group(2), match.group()) for match in _LEVEL.finditer(folded))
+    return frozenset(f"{level}级" if level else whole for level, whole in found)
 
 
 def analyse(folded: str) -> Question:

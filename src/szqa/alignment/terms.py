@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from szqa.numerals import respelled
 from szqa.question import Question
 from szqa.synonyms import SYNONYMS
 
@@ -172,7 +173,10 @@ def _apart(text: str, piece: str) -> Iterator[int]:
 
 
 def _alternatives(text: str, breaks: Collection[int]) -> dict[str, list[str]]:
-    """Piece → synonyms of the words it is part of; a word of one character counts only where it stands alone."""
+    """Piece → synonyms of the words it is part of, and the other spelling of the number.
+
+    A word of one character counts only where it stands alone.
+    """
     found: dict[str, list[str]] = {}
     edges = {0, *breaks, len(text)}
     for word, others in SYNONYMS.items():
@@ -184,4 +188,7 @@ def _alternatives(text: str, breaks: Collection[int]) -> dict[str, list[str]]:
             parts = {text[max(0, first) : first + 2] for at in alone for first in (at - 1, at)}
         for piece in parts:
             found.setdefault(piece, []).extend(others)
+    for start, end, spellings in respelled(text):
+        for piece in pieces(text[start:end]):
+            found.setdefault(piece, []).extend(spellings)
     return found
