@@ -55,10 +55,10 @@ def _value(numeral: str) -> int:
 
 
 def _numeral(value: int) -> str:
-    """Chinese numeral of a number below ten thousand: 10 is 十, 21 is 二十一, 105 is 一百零五."""
+    """Chinese numeral of a number below a thousand: 10 is 十, 21 is 二十一, 105 is 一百零五."""
     parts: list[str] = []
     gap = False
-    for unit, name in ((1000, "千"), (100, "百"), (10, "十"), (1, "")):
+    for unit, name in ((100, "百"), (10, "十"), (1, "")):
         digit, value = divmod(value, unit)
         if digit:
             parts.append(("零" if gap else "") + _DIGITS[digit] + name)

@@ -119,12 +119,12 @@ class Forms:
         return Occurrences(np.searchsorted(self.firsts, form, side="right") - 1, starts, ends)
 
 
-def positions(text: str, sought: str) -> Iterator[int]:
-    """Where a text holds a string, overlapping places too."""
+def positions(text: str, sought: str, *, step: int = 1) -> Iterator[int]:
+    """Where a text holds a string, each place a step or more behind the one before: overlapping ones by default."""
     position = text.find(sought)
     while position >= 0:
         yield position
-        position = text.find(sought, position + 1)
+        position = text.find(sought, position + step)
 
 
 def coverage(terms: Sequence[Term], held: Sequence[bool]) -> float:
@@ -157,19 +157,11 @@ def extract_terms(question: Question, weight_of: Callable[[str], float], *, brea
         for piece in dict.fromkeys(pieces(text)):
             function_share = sum(character in FUNCTION_CHARACTERS for character in piece) / len(piece)
             weight = weight_of(piece) * (1.0, 0.35, 0.0)[round(2 * function_share)]
-            if not piece.isascii() and all(place + 1 in inner for place in _apart(text, piece)):
+            if not piece.isascii() and all(place + 1 in inner for place in positions(text, piece, step=len(piece))):
                 weight *= _ACROSS_WORDS
             if weight > 0:
                 terms.append(Term((piece, *alternatives.get(piece, ())), weight, left))
     return terms
-
-
-def _apart(text: str, piece: str) -> Iterator[int]:
-    """Where a text holds a piece, each place behind the end of the one before."""
-    position = text.find(piece)
-    while position >= 0:
-        yield position
-        position = text.find(piece, position + len(piece))
 
 
 def _alternatives(text: str, breaks: Collection[int]) -> dict[str, list[str]]:
