@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from szqa.alignment import COLUMNS, Context, Forms, Term, Wanted, coverage, describe, extract_terms, pieces
-from szqa.candidates import SPAN_COLUMNS, Sentence, propose
+from szqa.candidates import SPAN_COLUMNS, Sentence, propose, propose_all
 from szqa.cues import CUE_COLUMNS, CueCounts, Cues
 from szqa.question import Question, analyse, levels
 from szqa.synonyms import SYNONYMS
@@ -102,6 +102,22 @@ def test_propose_keeps_inside_the_sentence(text: str) -> None:
     assert np.all((sentence.starts >= 0) & (sentence.ends <= len(text)))
     assert sentence.features.shape == (len(sentence.starts), len(SPAN_COLUMNS))
     assert np.isfinite(sentence.features).all()
+
+
+@given(st.lists(st.text(alphabet="苏州有33家企业,、。《》“”()2024年%a ", max_size=30), max_size=5))
+def test_sentences_proposed_together_are_as_if_alone(texts: list[str]) -> None:
+    tokens = [
+        [(text[at : at + 2], at, min(at + 2, len(text)), "nrq"[at % 3]) for at in range(0, len(text), 2)]
+        for text in texts
+    ]
+    together = propose_all(texts, tokens)
+    assert len(together) == len(texts)
+    for text, its, found in zip(texts, tokens, together, strict=True):
+        alone = propose(text, its)
+        assert (found.text, found.clauses, found.items) == (alone.text, alone.clauses, alone.items)
+        assert np.array_equal(found.starts, alone.starts)
+        assert np.array_equal(found.ends, alone.ends)
+        assert np.array_equal(found.features, alone.features)
 
 
 def test_clauses_and_items_are_cut_at_marks_but_not_in_numbers() -> None:

@@ -12,7 +12,7 @@ from szqa.datatypes import Hit, Passage
 from szqa.errors import ConfigurationError
 from szqa.examiner import Examiner, Place
 from szqa.network import SpanNetwork, windows_around
-from szqa.neural import Vocabulary, encode_pair, onnx_scorer, score_pairs, word_classes
+from szqa.neural import Vocabulary, encode_pair, onnx_scorer, score_pairs, score_places, word_classes
 from szqa.text import Segmenter
 
 MODEL = Path(szqa.network.__file__).parent / "models" / "reader"
@@ -54,6 +54,22 @@ def test_candidates_score_as_their_edges_do(segmenter: Segmenter) -> None:
     assert scores[rows] == pytest.approx(chars.starts[found.starts[rows]] + chars.ends[found.ends[rows] - 1], abs=1e-4)
     best = int(scores.argmax())
     assert TEXT[found.starts[best] : found.ends[best]] == "224家"
+
+
+def test_a_long_passage_is_scored_as_if_all_of_it_were_cut(segmenter: Segmenter) -> None:
+    text = "苏州，古称吴。" * 30 + TEXT + "“工业上楼”（试点）全面启动……\n" * 30
+    found = Examiner(segmenter, lambda _: 1.0).examine(QUESTION, [make_hit(text)])
+    read = [number for number, place in enumerate(found.places) if "省级智能车间" in text[place.start : place.end]]
+    (area,) = windows_around([found.places[number] for number in read], {0: len(text)})
+    vocabulary = Vocabulary.load(MODEL)
+    pair = encode_pair(
+        QUESTION, text, words=word_classes(segmenter.cut(text), segmenter.plain_tag), vocabulary=vocabulary
+    )
+    (chars,) = score_places(onnx_scorer(MODEL / "model_int8.onnx"), [pair], [area], vocabulary)
+    scores = SpanNetwork(segmenter, MODEL).score(QUESTION, [make_hit(text)], found, read)
+    rows = np.flatnonzero(np.isin(found.place, read))
+    assert len(rows) > 1
+    assert np.array_equal(scores[rows], chars.starts[found.starts[rows]] + chars.ends[found.ends[rows] - 1])
 
 
 def test_sentences_that_are_not_read_score_as_low_as_the_lowest(segmenter: Segmenter) -> None:

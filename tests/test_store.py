@@ -94,7 +94,7 @@ def test_the_kind_goes_by_size_and_says_its_recall(tmp_path: Path) -> None:
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     assert _flat_mapped(rows, tmp_path / "flat").kind == "faiss-flat"
     store = _clustered(rows, tmp_path / "ivf")
-    named = re.fullmatch(r"faiss-ivf102, nprobe (\d+), recall@10 ([01]\.\d{3})", store.kind)
+    named = re.fullmatch(r"faiss-ivf63, nprobe (\d+), recall@10 ([01]\.\d{3})", store.kind)
     assert named
     assert float(named[2]) >= 0.95
     found = [set(store.search(query, 10)[1].tolist()) for query in rows[::40]]

@@ -7,28 +7,31 @@ folded text and its tagged words; knows nothing of questions, passages or models
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLOSERS", "SPAN_COLUMNS", "Sentence", "propose"]
+__all__ = ["CLOSERS", "SPAN_COLUMNS", "Sentence", "propose", "propose_all"]
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 
-# Tuned on CMRC 2018 trial: the exact answer is among the candidates of its sentence for x % of the questions.
+# Most words of a candidate, and of one that crosses a comma; candidates up to a clause's end may be longer where they
+# begin with a clause or cross few commas.
 _MAX_WORDS: Final = 14
+_MAX_CROSSING_WORDS: Final = 9
+_MAX_CROSSED: Final = 3
 _OPENERS = '《“‘「『【(〈"[<'
 CLOSERS: Final = '》”’」』】)〉"]>'
 _PAIRS: Final = dict(zip(_OPENERS, CLOSERS, strict=True))
 _HARD = ",;:。!?…\n"
-_PUNCTUATION = frozenset(_HARD + "、·-—~" + _OPENERS + CLOSERS)
-_BAD_STARTS = frozenset("的了着过和与及、,;:。!?…·)》”’」』】〉]>等")
-_BAD_ENDS = frozenset("的在是为和与及或于以从由被把将对向、,;:。!?…·(《“‘「『【〈[<之")
+_PUNCTUATION = _HARD + "、·-—~" + _OPENERS + CLOSERS
+_BAD_STARTS = "的了着过和与及、,;:。!?…·)》”’」』】〉]>等"
+_BAD_ENDS = "的在是为和与及或于以从由被把将对向、,;:。!?…·(《“‘「『【〈[<之"
 
 _NUMERAL = r"第?(?:\d[\d,.]*\d|\d|[一二三四五六七八九十百千两〇零]+(?=[个年月日家名位万亿百千岁次种项条座届世]))"
 _NUMBER = re.compile(
@@ -37,9 +40,11 @@ _NUMBER = re.compile(
     r"|个月|周年|[家个元亩吨辆台套项件次场条座所名位人根种类届期户批款部集章首张枚只头架艘站层支对队门岁年月日天周倍米克度斤升秒分级代字票股点号路世])?"
 )
 _WORD = re.compile(r"[a-z0-9][a-z0-9.+#&_'/-]*[a-z0-9+#]|[a-z0-9]")
-_TITLE = re.compile(r"《[^《》]*》")
+_TITLE = re.compile(r"《[^《》\n]*》")
 _PERCENT = re.compile(r"\d(?:%|‰|个百分点)|百分之")
-_MONEY = re.compile(r"(?:元|美元|港元|日元|欧元|英镑|人民币|英镑|法郎|马克)(?:人民币|以上|左右|余)?$")
+_MONEY: Final = tuple(
+    unit + rest for unit in ("元", "英镑", "人民币", "法郎", "马克") for rest in ("", "人民币", "以上", "左右", "余")
+)
 _DATE = re.compile(
     r"\d{3,4}年|\d{1,2}月|\d+世纪|[〇零一二三四五六七八九十]{2,}年|年代|年间|时期|[元初末]年|月底|年底|年初|年末"
 )
@@ -55,11 +60,20 @@ _TAGS: Final = {
     )
     for tag in tags.split()
 }  # fmt: skip
-_ORGANISATION = re.compile(
-    r"(?:公司|企业|集团|银行|大学|学院|学校|中学|小学|研究院|研究所|协会|学会|委员会|部|局|厅|院|社|会|队|团|党|厂|中心|联盟|军|乐队|球会|电视台|医院|法院)$"
-)
-_PLACE = re.compile(
-    r"(?:省|市|县|区|镇|乡|村|州|国|洲|岛|山|河|江|湖|海|街|路|道|站|港|湾|寺|庙|园|公园|城|地区|高新区|开发区|园区|境内|一带|部|边|里|上|内|附近)$"
+_ORGANISATION: Final = (
+    "公司", "企业", "集团", "银行", "大学", "学校", "中学", "小学", "研究所", "部", "局", "厅", "院", "社", "会", "队",
+    "团", "党", "厂", "中心", "联盟", "军", "电视台",
+)  # fmt: skip
+_PLACE: Final = (*"省市县区镇乡村州国洲岛山河江湖海街路道站港湾寺庙园城部边里上内", "一带", "附近")
+_NOUN_ENDS: Final = (4, 5, 6, 7, 8, 9, 18, 21)
+_LAST_ASCII: Final = 127
+
+# What a character may be, a bit each, and the bits of every character of the basic plane.
+_KINDS: Final = (_PUNCTUATION.replace("\n", ""), _BAD_STARTS, _BAD_ENDS, _OPENERS, CLOSERS, "·•‧・", "、", ",;:", "的")
+_MARK, _BAD_START, _BAD_END, _OPENER, _CLOSER, _DOT, _LISTING, _COMMA, _DE = (1 << bit for bit in range(len(_KINDS)))
+_KIND_OF: Final = np.zeros(1 << 16, dtype=np.uint16)
+np.bitwise_or.at(
+    _KIND_OF, [ord(c) for some in _KINDS for c in some], [1 << bit for bit, some in enumerate(_KINDS) for _ in some]
 )
 
 SPAN_COLUMNS: Final = (
@@ -126,12 +140,98 @@ class Sentence:
 
 def propose(folded: str, tokens: Sequence[tuple[str, int, int, str]]) -> Sentence:
     """Propose the candidate answers of one folded sentence, given its words as (text, start, end, tag)."""
-    clauses, items = _intervals(folded, _HARD), _intervals(folded, _HARD + "、")
-    boundaries, tags = _units(folded, tokens)
-    first, last = _pairs(folded, boundaries, clauses, items)
-    starts, ends = boundaries[first], boundaries[last]
-    features = _describe(folded, boundaries, tags, first, last, clauses, items)
-    return Sentence(folded, starts, ends, clauses, items, features)
+    return propose_all([folded], [tokens])[0]
+
+
+def propose_all(sentences: Sequence[str], tokens: Sequence[Sequence[tuple[str, int, int, str]]]) -> list[Sentence]:
+    """Propose the candidate answers of folded sentences, each as ``propose`` does, which takes longer one by one.
+
+    Args:
+        sentences: the folded sentences, without line ends.
+        tokens: of each its words, as (text, start, end, tag), with offsets into it.
+    """
+    if not sentences:
+        return []
+    line = _Line(sentences, tokens)
+    first, last = _pairs(line)
+    features = _describe(line, first, last)
+    starts, ends = line.boundaries[first], line.boundaries[last]
+    cuts = np.searchsorted(starts, line.offsets[1:])
+    split = zip(*(np.split(array, cuts) for array in (starts, ends, features)), strict=True)
+    return [
+        Sentence(text, its_starts - offset, its_ends - offset, clauses, items, its_features)
+        for text, offset, clauses, items, (its_starts, its_ends, its_features) in zip(
+            sentences, line.offsets, line.clauses, line.items, split, strict=True
+        )
+    ]
+
+
+class _Line:
+    """Sentences one after the other, a line end behind each, so that one array describes the characters of all.
+
+    Attributes:
+        text: the sentences, joined.
+        kinds: (n,) bits of ``_KINDS`` for each character.
+        offsets: (sentences,) where each begins.
+        ends: (sentences,) where each ends: at its line end.
+        sentence: (n,) number of the sentence of each character.
+        clauses: of each sentence, as ``Sentence`` has them.
+        items: likewise.
+        boundaries: (b,) places where a candidate may begin or end, ascending.
+        tags: (b,) code of the tag of the unit that begins there, 0 at the end of a sentence.
+        inner: (n,) number of the innermost bracket pair around each place, 0 where there is none.
+        depth: (n,) how many pairs there are around it.
+    """
+
+    def __init__(self, sentences: Sequence[str], tokens: Sequence[Sequence[tuple[str, int, int, str]]]) -> None:
+        self.text = "\n".join((*sentences, ""))
+        self.codes = np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        self.kinds = _KIND_OF[np.minimum(self.codes, len(_KIND_OF) - 1)]
+        sizes = np.array([len(sentence) + 1 for sentence in sentences])
+        self.ends = np.cumsum(sizes) - 1
+        self.offsets = self.ends + 1 - sizes
+        self.sentence = np.repeat(np.arange(len(sentences)), sizes)
+        self.clauses = [_intervals(sentence, _HARD) for sentence in sentences]
+        self.items = [_intervals(sentence, _HARD + "、") for sentence in sentences]
+        self.boundaries = self._find_boundaries(tokens)
+        self.tags = self._tag_codes(tokens)
+        self.inner, self.depth = _enclosures(self.text)
+
+    def across(self, intervals: Sequence[Sequence[tuple[int, int]]]) -> Ints:
+        """Intervals within each sentence as intervals of the line, (number, 2)."""
+        found = [(a + o, b + o) for o, its in zip(self.offsets.tolist(), intervals, strict=True) for a, b in its]
+        return np.array(found, dtype=np.int32).reshape(-1, 2)
+
+    def _find_boundaries(self, tokens: Sequence[Sequence[tuple[str, int, int, str]]]) -> Ints:
+        allowed = np.zeros(len(self.text) + 1, dtype=bool)
+        allowed[[offset + token[1] for offset, its in zip(self.offsets, tokens, strict=True) for token in its]] = True
+        marks = np.flatnonzero(self.kinds & _MARK)
+        allowed[marks] = allowed[marks + 1] = True
+        allowed[self.ends] = True
+        for match in _NUMBER.finditer(self.text):
+            allowed[match.start() + 1 : match.end()] = False
+            allowed[match.start()] = allowed[match.end()] = True
+        for match in _WORD.finditer(self.text):
+            if not match.group()[0].isdigit() or not match.group().isdigit():
+                allowed[match.start() + 1 : match.end()] = False
+        # A title is named whole, with its marks or without.
+        for match in _TITLE.finditer(self.text):
+            allowed[match.start() + 2 : match.end() - 1] = False
+        return np.flatnonzero(allowed[: len(self.text)]).astype(np.int32)
+
+    def _tag_codes(self, tokens: Sequence[Sequence[tuple[str, int, int, str]]]) -> Ints:
+        tag_at = np.zeros(len(self.text), dtype=np.int32)
+        tags: dict[str, int] = {"": 0}
+        for offset, its in zip(self.offsets.tolist(), tokens, strict=True):
+            for _, start, end, tag in its:
+                tag_at[offset + start : offset + end] = tags.setdefault(tag, len(tags))
+        names = list(tags)
+        places = self.boundaries.tolist()
+        units = [self.text[a:b] for a, b in pairwise((*places, len(self.text)))]
+        found = [_unit_tag(unit, names[number]) for unit, number in zip(units, tag_at[places].tolist(), strict=True)]
+        codes = np.array([_TAGS.get(tag, _TAGS.get(tag[:1], 0)) for tag in found], dtype=np.int32)
+        codes[np.searchsorted(self.boundaries, self.ends)] = 0
+        return codes
 
 
 def _intervals(folded: str, marks: str) -> tuple[tuple[int, int], ...]:
@@ -150,193 +250,157 @@ def _intervals(folded: str, marks: str) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def _units(folded: str, tokens: Sequence[tuple[str, int, int, str]]) -> tuple[Ints, list[str]]:
-    """Boundaries a candidate may begin or end at, and the tag of the unit that begins at each but the last."""
-    allowed = {token[1] for token in tokens} | {len(folded)}
-    for character in range(len(folded)):
-        if folded[character] in _PUNCTUATION:
-            allowed |= {character, character + 1}
-    for match in _NUMBER.finditer(folded):
-        allowed -= set(range(match.start() + 1, match.end()))
-        allowed |= {match.start(), match.end()}
-    for match in _WORD.finditer(folded):
-        if not match.group()[0].isdigit() or not match.group().isdigit():
-            allowed -= set(range(match.start() + 1, match.end()))
-    # A title is named whole, with its marks or without.
-    for match in _TITLE.finditer(folded):
-        allowed -= set(range(match.start() + 2, match.end() - 1))
-    boundaries = sorted(allowed)
-    tag_at: dict[int, str] = {}
-    for _, start, end, tag in tokens:
-        for position in range(start, end):
-            tag_at[position] = tag
-    tags = [_unit_tag(folded[a:b], tag_at.get(a, "")) for a, b in pairwise(boundaries)]
-    return np.array(boundaries, dtype=np.int32), tags
-
-
 def _unit_tag(unit: str, tag: str) -> str:
     if unit and (unit[0].isdigit() or _NUMBER.fullmatch(unit)):
         return "t" if unit[-1] in "年月日" and "个" not in unit else "m"
     return "x" if unit in _PUNCTUATION else tag
 
 
-def _enclosures(folded: str) -> tuple[Ints, Ints]:
-    """For each boundary 0…n the number of the innermost bracket pair around it, and that pair's depth."""
+def _enclosures(text: str) -> tuple[Ints, Ints]:
+    """For each place the number of the innermost bracket pair around it, and that pair's depth."""
     match_of: dict[int, int] = {}
     stack: list[int] = []
-    for position, character in enumerate(folded):
-        if stack and character == _PAIRS[folded[stack[-1]]]:
+    for position, character in enumerate(text):
+        if character == "\n":
+            stack.clear()
+        elif stack and character == _PAIRS[text[stack[-1]]]:
             match_of[stack.pop()] = position
         elif character in _PAIRS:
             stack.append(position)
-    inner = np.zeros(len(folded) + 1, dtype=np.int32)
-    depth = np.zeros(len(folded) + 1, dtype=np.int32)
+    inner = np.zeros(len(text), dtype=np.int32)
+    depth = np.zeros(len(text), dtype=np.int32)
     for number, start in enumerate(sorted(match_of), start=1):
         inner[start + 1 : match_of[start] + 1] = number
         depth[start + 1 : match_of[start] + 1] += 1
     return inner, depth
 
 
-def _pairs(
-    folded: str, boundaries: Ints, clauses: Sequence[tuple[int, int]], items: Sequence[tuple[int, int]]
-) -> tuple[Ints, Ints]:
-    """Indices into the boundaries of every candidate's start and end."""
-    count = len(boundaries)
-    inner, _ = _enclosures(folded)
-    marks = np.zeros(len(folded) + 1, dtype=np.int32)
-    for start, _end in clauses[1:]:
-        marks[start:] += 1
-    start_ok = np.array([p < len(folded) and folded[p] not in _BAD_STARTS for p in boundaries])
-    end_ok = np.array([p > 0 and folded[p - 1] not in _BAD_ENDS for p in boundaries])
-    clause_ends = {end for _, end in clauses} | {len(folded)}
-    clause_starts = {start for start, _ in clauses}
-    ends_clause = np.array([int(p) in clause_ends for p in boundaries])
-    starts_clause = np.array([int(p) in clause_starts for p in boundaries])
-    at = boundaries
-    rows, columns = np.triu_indices(count, 1)
-    short = columns - rows <= _MAX_WORDS
-    same_clause = marks[at[rows]] == marks[np.maximum(at[columns] - 1, 0)]
-    run = short & same_clause
-    crossed = marks[np.maximum(at[columns] - 1, 0)] - marks[at[rows]]
-    to_clause_end = ends_clause[columns] & (starts_clause[rows] | (crossed <= 3))
+def _pairs(line: _Line) -> tuple[Ints, Ints]:
+    """Indices into the boundaries of every candidate's start and end, ascending."""
+    at = line.boundaries
+    # Every pair of boundaries of one sentence.
+    later = np.searchsorted(at, line.ends[line.sentence[at]]) - np.arange(len(at))
+    rows = np.repeat(np.arange(len(at)), later)
+    columns = rows + 1 + np.arange(len(rows)) - np.repeat(np.cumsum(later) - later, later)
+    begun = np.zeros(len(line.text), dtype=np.int32)
+    begun[line.across([its[1:] for its in line.clauses])[:, 0]] = 1
+    begun = np.cumsum(begun)
+    edges = line.across(line.clauses)
+    starts_clause, ends_clause = np.isin(at, edges[:, 0]), np.isin(at, edges[:, 1]) | np.isin(at, line.ends)
+    start_ok = (line.kinds[at] & _BAD_START) == 0
+    end_ok = (line.kinds[at - 1] & _BAD_END) == 0
+    inner, words = line.inner[at], columns - rows
+    keep = start_ok[rows] & (end_ok | ends_clause)[columns] & (inner[rows] == inner[columns])
+    crossed = begun[at - 1][columns] - begun[at][rows]
+    to_clause_end = ends_clause[columns] & (starts_clause[rows] | (crossed <= _MAX_CROSSED))
     # A run of few words may cross a comma where brackets or a list hold it together.
-    crossing = short & ~same_clause & (columns - rows <= 9) & (inner[at[rows]] == inner[at[columns]])
-    keep = start_ok[rows] & (end_ok[columns] | ends_clause[columns]) & (inner[at[rows]] == inner[at[columns]])
-    keep &= run | to_clause_end | crossing
-    chosen = np.flatnonzero(keep)
+    run = (words <= _MAX_WORDS) & ((crossed == 0) | (words <= _MAX_CROSSING_WORDS))
+    chosen = np.flatnonzero(keep & (run | to_clause_end))
     return rows[chosen].astype(np.int32), columns[chosen].astype(np.int32)
 
 
-def _describe(
-    folded: str,
-    boundaries: Ints,
-    tags: Sequence[str],
-    first: Ints,
-    last: Ints,
-    clauses: Sequence[tuple[int, int]],
-    items: Sequence[tuple[int, int]],
-) -> Floats:
+def _describe(line: _Line, first: Ints, last: Ints) -> Floats:
     """What each candidate is: one row a candidate, one column of ``SPAN_COLUMNS``."""
-    starts, ends = boundaries[first], boundaries[last]
-    codes = np.array([0, *(_TAGS.get(tag, _TAGS.get(tag[:1], 0)) for tag in tags), 0], dtype=np.int32)
-    clause_start, clause_end = _interval_bounds(clauses, len(folded))
-    item_start, item_end = _interval_bounds(items, len(folded))
-    unit_of = np.searchsorted(boundaries, np.arange(len(folded) + 1))
-    inner, depth = _enclosures(folded)
-    verbs = np.concatenate([[0], np.cumsum(codes[1:-1] == _TAGS["v"])])
-    shape = _shapes(folded, starts, ends)
-    dots = _count(folded, "·•‧・".__contains__)
-    before = np.array([character in _OPENERS for character in folded] + [False])
-    closed = np.array([character in CLOSERS for character in folded] + [False])
+    starts, ends = line.boundaries[first], line.boundaries[last]
+    tags, sentence = line.tags, line.sentence[starts]
+    clause_start, clause_end = _interval_bounds(line.across(line.clauses), len(line.text))
+    item_start, item_end = _interval_bounds(line.across(line.items), len(line.text))
+    unit_of = np.searchsorted(line.boundaries, np.arange(len(line.text)))
+    verbs = _before(tags == _TAGS["v"])
+    shape = _shapes(line, starts, ends)
+    dots = _before(line.kinds & _DOT)
+    opened = (line.kinds[starts - 1] & _OPENER) > 0
+    closed = (line.kinds[ends] & _CLOSER) > 0
+    spoken = line.ends - [len(text) - len(text.rstrip(_PUNCTUATION)) for text in line.text.split("\n")[:-1]]
     columns = [
         ends - starts,
         last - first,
-        (ends - starts) / max(1, len(folded)),
+        (ends - starts) / np.maximum(1, line.ends - line.offsets)[sentence],
         *shape[:5],
-        _any_code(codes, first, last, _TAGS["nr"]),
-        _any_code(codes, first, last, 0),
+        _any_code(tags, first, last, _TAGS["nr"]),
+        _any_code(tags, first, last, 0),
         dots[ends] > dots[starts],
-        _any_code(codes, first, last, _TAGS["ns"]),
+        _any_code(tags, first, last, _TAGS["ns"]),
         *shape[5:8],
-        (inner[starts] > 0) & before[np.maximum(starts - 1, 0)],
+        (line.inner[starts] > 0) & opened,
         *shape[8:],
         verbs[last] - verbs[first],
-        np.isin(codes[last], [4, 5, 6, 7, 8, 9, 18, 21]),
-        codes[first + 1],
-        codes[last],
-        codes[first],
-        codes[last + 1],
-        starts == 0,
-        ends >= len(folded.rstrip("".join(_PUNCTUATION))),
+        np.isin(tags, _NOUN_ENDS)[last - 1],
+        tags[first],
+        tags[last - 1],
+        tags[first - 1],  # the end of the sentence before, or of the last one, has no tag
+        tags[last],
+        starts == line.offsets[sentence],
+        ends >= spoken[sentence],
         starts == clause_start[starts],
         ends == clause_end[ends - 1],
         starts == item_start[starts],
         ends == item_end[ends - 1],
         first - unit_of[clause_start[starts]],
         unit_of[clause_end[ends - 1]] - last,
-        depth[starts],
-        (inner[starts] > 0) & ~(before[np.maximum(starts - 1, 0)] & closed[ends]),
+        line.depth[starts],
+        (line.inner[starts] > 0) & ~(opened & closed),
         clause_end[starts] < ends,
     ]
     return np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1)
 
 
-def _shapes(folded: str, starts: Ints, ends: Ints) -> list[NDArray[np.bool_]]:
+def _shapes(line: _Line, starts: Ints, ends: Ints) -> list[NDArray[np.bool_]]:
     """What a candidate's characters tell: the columns from span_number to span_has_de, less the tagged ones."""
-    number_start = np.zeros(len(folded) + 1, dtype=bool)
-    number_start[[match.start() for match in _NUMBER.finditer(folded)]] = True
-    partner = np.array([ord(_PAIRS.get(character, "\0")) for character in folded])
-    codes = np.array([ord(character) for character in folded])
-    quoted = (partner[starts] > 0) & (partner[starts] == codes[ends - 1])
-    letters = _count(folded, str.isalpha)
-    foreign = _count(folded, lambda character: not character.isascii())
-    counts = [_count(folded, marks.__contains__) for marks in ("、", ",;:", "的")]
+    numbers = [match.span() for match in _NUMBER.finditer(line.text)]
+    number_start = np.zeros(len(line.text), dtype=bool)
+    number_start[[start for start, _ in numbers]] = True
+    partner = np.zeros(len(line.text), dtype=np.uint32)
+    openers = np.flatnonzero(line.kinds & _OPENER)
+    partner[openers] = [ord(_PAIRS[line.text[place]]) for place in openers.tolist()]
+    quoted = (partner[starts] > 0) & (partner[starts] == line.codes[ends - 1])
+    letters = _before(np.fromiter(map(str.isalpha, line.text), dtype=bool, count=len(line.text)))
+    foreign = _before(line.codes > _LAST_ASCII)
+    counts = [_before(line.kinds & kind) for kind in (_LISTING, _COMMA, _DE)]
     return [
-        _holds(_NUMBER, folded, starts, ends),
+        _holds(numbers, starts, ends, len(line.text)),
         number_start[starts],
-        _holds(_PERCENT, folded, starts, ends),
-        _ends_with(_MONEY, folded, ends),
-        _holds(_DATE, folded, starts, ends),
-        _ends_with(_PLACE, folded, ends),
-        _ends_with(_ORGANISATION, folded, ends),
+        _holds([match.span() for match in _PERCENT.finditer(line.text)], starts, ends, len(line.text)),
+        _ends_with(_MONEY, line, ends),
+        _holds([match.span() for match in _DATE.finditer(line.text)], starts, ends, len(line.text)),
+        _ends_with(_PLACE, line, ends),
+        _ends_with(_ORGANISATION, line, ends),
         quoted,
         (foreign[ends] == foreign[starts]) & (letters[ends] > letters[starts]),
         *(count[ends] > count[starts] for count in counts),
     ]
 
 
-def _count(folded: str, accepts: Callable[[str], bool]) -> Ints:
-    """For each boundary the number of accepted characters before it."""
-    return np.concatenate([[0], np.cumsum([accepts(character) for character in folded])]).astype(np.int32)
+def _before(flags: NDArray[np.bool_] | NDArray[np.integer[Any]]) -> Ints:
+    """For each place the number of flags set before it."""
+    return np.concatenate([[0], np.cumsum(flags > 0)]).astype(np.int32)
 
 
-def _holds(expression: re.Pattern[str], folded: str, starts: Ints, ends: Ints) -> NDArray[np.bool_]:
+def _holds(matches: Sequence[tuple[int, int]], starts: Ints, ends: Ints, length: int) -> NDArray[np.bool_]:
     """Whether a candidate holds a whole match."""
-    latest = np.full(len(folded) + 1, -1, dtype=np.int32)
-    for match in expression.finditer(folded):
-        latest[match.end()] = match.start()
+    latest = np.full(length + 1, -1, dtype=np.int32)
+    latest[[end for _, end in matches]] = [start for start, _ in matches]
     held: NDArray[np.bool_] = np.maximum.accumulate(latest)[ends] >= starts
     return held
 
 
-def _ends_with(expression: re.Pattern[str], folded: str, ends: Ints) -> NDArray[np.bool_]:
-    """Whether the few characters before a candidate's end match."""
-    flags = np.zeros(len(folded) + 1, dtype=bool)
-    for end in np.unique(ends).tolist():
-        flags[end] = expression.search(folded[max(0, end - 6) : end]) is not None
+def _ends_with(words: tuple[str, ...], line: _Line, ends: Ints) -> NDArray[np.bool_]:
+    """Whether one of some words stands before a candidate's end, within its sentence."""
+    text = line.text
+    flags = np.zeros(len(text), dtype=bool)
+    flags[line.boundaries] = [text.endswith(words, 0, place) for place in line.boundaries.tolist()]
     return flags[ends]
 
 
 def _any_code(codes: Ints, first: Ints, last: Ints, code: int) -> NDArray[np.bool_]:
-    counts = np.concatenate([[0], np.cumsum(codes[1:-1] == code)])
+    counts = _before(codes == code)
     return counts[last] > counts[first]
 
 
-def _interval_bounds(intervals: Sequence[tuple[int, int]], length: int) -> tuple[Ints, Ints]:
-    """For each code point the start and the end of its interval; its own place where it is in none."""
-    start = np.arange(length + 1, dtype=np.int32)
-    end = np.arange(1, length + 2, dtype=np.int32)
-    for a, b in intervals:
+def _interval_bounds(intervals: Ints, length: int) -> tuple[Ints, Ints]:
+    """For each place the start and the end of its interval; its own place where it is in none."""
+    start = np.arange(length, dtype=np.int32)
+    end = np.arange(1, length + 1, dtype=np.int32)
+    for a, b in intervals.tolist():
         start[a : b + 1], end[a : b + 1] = a, b
-    end[-1:] = length
     return start, end

@@ -38,6 +38,8 @@ _SKIP: Final = re.compile(r"(\r\n|\s)")
 
 # Runs of characters outside the dictionary come back often: names, terms. jieba's hidden Markov model is slow.
 _REMEMBERED_RUNS: Final = 50_000
+# What is cut for one purpose is often cut again for another: passages are searched, ranked and read.
+_REMEMBERED_BLOCKS: Final = 4096
 
 
 class Table(Generic[_Value]):
@@ -144,13 +146,14 @@ class Cutter:
         self._log_total = log(tokenizer.total)
         self._chance_of: dict[str, Callable[[str], float | None]] = {}
         self._unknown = lru_cache(_REMEMBERED_RUNS)(lambda run: tuple(finalseg.cut(run)))
+        self._words_of = lru_cache(_REMEMBERED_BLOCKS)(self._cut_block)
 
     def cut(self, text: str) -> list[str]:
         """Words of a text in jieba's exact mode with its hidden Markov model; they cover the text without gaps."""
         words: list[str] = []
         for number, block in enumerate(_HAN.split(text)):
             if number % 2:
-                words += self._cut_block(block)
+                words += self._words_of(block)
             elif block:
                 for gap, piece in enumerate(_SKIP.split(block)):
                     words += [piece] if gap % 2 else piece
@@ -172,7 +175,7 @@ class Cutter:
             found.append(word)
         return found
 
-    def _cut_block(self, block: str) -> list[str]:
+    def _cut_block(self, block: str) -> tuple[str, ...]:
         ends = self._best_ends(block)
         size = len(block)
         words: list[str] = []
@@ -187,7 +190,7 @@ class Cutter:
             position = end
         if single < size:
             words += self._cut_singles(block[single:])
-        return words
+        return tuple(words)
 
     def _cut_singles(self, run: str) -> Iterable[str]:
         """A run of single characters: itself if it is one, its characters if it is a word, else by the model."""

@@ -8,8 +8,8 @@ that the candidates are ranked by, and of what is made of the scores.
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +19,19 @@ from numpy.typing import NDArray
 from szqa.datatypes import Hit
 from szqa.errors import ConfigurationError
 from szqa.examiner import Examination, Place
-from szqa.neural import INPUT_VERSION, Scorer, Vocabulary, encode_pair, onnx_scorer, score_places, windows, word_classes
+from szqa.neural import (
+    INPUT_VERSION,
+    MARK_CLASS,
+    Scorer,
+    Vocabulary,
+    encode_pair,
+    onnx_scorer,
+    score_places,
+    windows,
+    word_classes,
+)
 from szqa.ranker import require_files
-from szqa.text import Segmenter
+from szqa.text import Segmenter, split_sentences
 
 __all__ = ["NETWORK_FILES", "SpanNetwork", "windows_around"]
 
@@ -33,7 +43,7 @@ NETWORK_FILES: Final = ("model_int8.onnx", "tokenizer.json", "config.json")
 # and DRCD dev: without any the F1 is 0.01 lower, with 48 it is no higher.
 _AROUND_CHARS: Final = 32
 _MAX_WINDOW, _STRIDE = 384, 192
-_CACHED_PASSAGES: Final = 2000
+_CACHED_SENTENCES: Final = 10_000
 
 
 class SpanNetwork:
@@ -55,10 +65,11 @@ class SpanNetwork:
                 f"{model_dir}: 模型的输入版本为 {version}，程序的为 {INPUT_VERSION}，请运行 szqa train reader "
                 "(the model was trained on inputs of another version; run: szqa train reader)"
             )
-        self._segmenter = segmenter
         self._vocabulary = Vocabulary.load(model_dir)
         self._scorer: Scorer = onnx_scorer(model_dir / "model_int8.onnx")
-        self._words: OrderedDict[str, NDArray[np.int64]] = OrderedDict()
+        self._words_of = lru_cache(_CACHED_SENTENCES)(
+            lambda sentence: word_classes(segmenter.cut(sentence), segmenter.plain_tag)
+        )
 
     def score(self, question: str, hits: Sequence[Hit], examination: Examination, places: Sequence[int]) -> Floats:
         """(n,) start logit plus end logit of each candidate, less those of "not here" in its window.
@@ -68,12 +79,17 @@ class SpanNetwork:
         read = [examination.places[number] for number in places]
         texts = {place.hit: hits[place.hit].passage.text for place in read}
         order = {hit: number for number, hit in enumerate(texts)}
-        pairs = [
-            encode_pair(question, text, words=self._word_classes(text), vocabulary=self._vocabulary)
-            for text in texts.values()
-        ]
         lengths = {hit: len(text) for hit, text in texts.items()}
         areas = [(order[hit], start, end) for hit, start, end in windows_around(read, lengths)]
+        pairs = [
+            encode_pair(
+                question,
+                text,
+                words=self._word_classes(text, [(start, end) for its, start, end in areas if its == number]),
+                vocabulary=self._vocabulary,
+            )
+            for number, text in enumerate(texts.values())
+        ]
         scores = score_places(self._scorer, pairs, areas, self._vocabulary)
         result = np.zeros(len(examination.starts), np.float32)
         seen = np.isin(examination.place, places)
@@ -84,13 +100,13 @@ class SpanNetwork:
         result[~seen] = result[seen].min(initial=0.0)
         return result
 
-    def _word_classes(self, text: str) -> NDArray[np.int64]:
-        known = self._words.get(text)
-        if known is None:
-            known = self._words[text] = word_classes(self._segmenter.cut(text), self._segmenter.plain_tag)
-            if len(self._words) > _CACHED_PASSAGES:
-                self._words.popitem(last=False)
-        return known
+    def _word_classes(self, text: str, areas: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+        """``word_classes`` of a passage in some areas; elsewhere all is as if it were punctuation."""
+        classes = np.full(len(text), MARK_CLASS, np.int64)
+        for start, end in split_sentences(text):  # no word goes beyond its sentence
+            if any(start < area_end and area_start < end for area_start, area_end in areas):
+                classes[start:end] = self._words_of(text[start:end])
+        return classes
 
 
 def windows_around(places: Sequence[Place], lengths: dict[int, int]) -> Iterator[tuple[int, int, int]]:

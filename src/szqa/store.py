@@ -28,9 +28,9 @@ Vectors = NDArray[np.float32]
 _VECTORS: Final = "vectors.faiss"
 _ABOUT: Final = "store.json"
 
-# From here on a search of all rows takes longer than the rest of an answer: one thread needs 1.6 ms for 25,000 rows of
-# 192 numbers, and the time grows with the rows; clusters take 0.2 ms for 200,000.
-_CLUSTERED_ROWS: Final = 200_000
+# From here on a search of all rows is a good part of an answer's time: one thread needs 10 ms for 100,000 rows of 384
+# numbers, and the time grows with the rows; clusters take 0.7 ms for as many, and learning them half a second.
+_CLUSTERED_ROWS: Final = 50_000
 # Rows that FAISS wants for each cluster it learns (Clustering.min_points_per_centroid).
 _ROWS_A_LIST: Final = 39
 # Rows whose neighbours are compared, and the share of them to be found; the bound is 0.95.
@@ -186,7 +186,9 @@ def _clustered(flat: faiss.IndexFlat) -> tuple[faiss.IndexIVFFlat, str]:
 
     faiss.omp_set_num_threads(os.cpu_count() or 1)
     vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
-    lists = max(1, min(round(4 * flat.ntotal**0.5), flat.ntotal // _ROWS_A_LIST))
+    # As many clusters as rows in each. FAISS's guide names up to sixteen times as many; already four times take eight
+    # times as long to learn (5 s for 100,000 rows), and a search that finds as much takes as long (0.7 ms).
+    lists = max(1, min(round(flat.ntotal**0.5), flat.ntotal // _ROWS_A_LIST))
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(flat.d), flat.d, lists, faiss.METRIC_INNER_PRODUCT)
     rng = np.random.default_rng(0)
     index.train(vectors[np.sort(rng.permutation(flat.ntotal)[: lists * _ROWS_A_LIST])])

@@ -5,6 +5,7 @@ It knows nothing of how networks are trained, of retrieval, and of what is made 
 
 from szqa.neural.encoding import (
     INPUT_VERSION,
+    MARK_CLASS,
     MAX_QUESTION_CHARS,
     TYPE_COUNT,
     Pair,
@@ -31,6 +32,7 @@ from szqa.neural.vocabulary import Vocabulary
 
 __all__ = [
     "INPUT_VERSION",
+    "MARK_CLASS",
     "MAX_QUESTION_CHARS",
     "TYPE_COUNT",
     "CharScores",

@@ -20,6 +20,7 @@ from szqa.text import Token, fold, split_sentences
 
 __all__ = [
     "INPUT_VERSION",
+    "MARK_CLASS",
     "MAX_QUESTION_CHARS",
     "TYPE_COUNT",
     "Pair",
@@ -52,6 +53,8 @@ _WORD_CLASSES = (
 _CLASS_NAMES = tuple(name for name, _ in _WORD_CLASSES)
 _CLASS_OF_TAG = {tag: _CLASS_NAMES.index(name) for name, tags in _WORD_CLASSES for tag in tags.split()}
 _FUNCTION, _UNKNOWN, _NUMBER, _MARK = (_CLASS_NAMES.index(name) for name in ("function", "unknown", "number", "mark"))
+MARK_CLASS = 2 * _MARK
+"""What ``word_classes`` says of a punctuation mark or a space that stands alone."""
 _WORD_LEVELS = 2 * len(_WORD_CLASSES)
 _NUMERAL = re.compile(r"[\d.,%零〇一二三四五六七八九十百千万亿两半几]*[\d零〇一二三四五六七八九十百千万亿两半][%]?")
 
