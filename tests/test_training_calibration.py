@@ -30,3 +30,15 @@ def test_answers_score_higher_than_questions_about_other_things(segmenter: Segme
         calibration(reader.evidence(reader.weigh(question, hits)))[0] for question in (right[0][0], wrong[0])
     )
     assert sure > 0 > unsure
+
+
+def test_questions_over_other_texts_help(segmenter: Segmenter) -> None:
+    hits = (Hit(Passage("d:0", "d", "苏州", (), TEXT, 0, len(TEXT)), score=1.0, rank=1),)
+    right = CalibrationCase("苏州多少家企业获评省级智能工厂", hits, ("33家",))
+    wrong = CalibrationCase("谁写了红楼梦", hits, ())
+    reader = ranker_reader(segmenter)
+    alone, scores = fit_calibration(reader, [right, wrong] * 10)
+    helped, with_others = fit_calibration(reader, [right, wrong] * 10, alike=[right, wrong] * 20, broad=[wrong] * 20)
+    assert (scores.questions, with_others.questions) == (20, 60)
+    sure, surer = (found(reader.evidence(reader.weigh(right.question, hits)))[0] for found in (alone, helped))
+    assert surer > sure > 0

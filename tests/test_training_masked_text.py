@@ -90,8 +90,8 @@ def test_a_network_learns_to_guess(text: Text, vocabulary: Vocabulary, segmenter
     encode_examples([Example("春江？", "春江潮水", 0, 2)], segmenter=segmenter, vocabulary=vocabulary).save(
         tmp_path / "trial.npz"
     )
-    preset = Preset(layers=1, hidden=32, heads=2, intermediate=64, batch_chars=640, learning_rate=0.02, decay=0.9)
-    train(tmp_path, tmp_path / "run", preset=preset, stages=[Stage("masked", (), steps=150, sizes=(40,), warm_up=10)])
-    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()[:3]]
+    preset = Preset(layers=1, hidden=32, heads=2, intermediate=64, batch_chars=640, learning_rate=0.01, decay=0.9)
+    train(tmp_path, tmp_path / "run", preset=preset, stages=[Stage("masked", (), steps=250, sizes=(40,), warm_up=10)])
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()[:5]]
     # Guessing by frequency alone leaves about 3.
-    assert losses[2] < min(losses[0], 2.0)
+    assert losses[4] < min(losses[0], 2.0)

@@ -244,9 +244,24 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = tuple(replace(stage, steps=2, sizes=(30,)) for stage in STAGES["large"])
     monkeypatch.setitem(STAGES, "large", stages)
     monkeypatch.setitem(PRESETS, "large", TINY)
-    train_reader(tmp_path / "data", tmp_path / "model", work_dir=tmp_path / "work", preset_name="large", seed=2)
+    rows = []
+    for number in range(5):
+        name, found = f"gov_reports_2026/{2 * number}/0-1", _examples()[2 * number]
+        rows.append({"text": name, "question": "新增企业几家", "answers": [found.answer], "quote": found.context[:10]})
+        rows.append({"text": name, "question": "新增医院几家"})
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    train_reader(
+        tmp_path / "data",
+        tmp_path / "model",
+        work_dir=tmp_path / "work",
+        questions=questions,
+        preset_name="large",
+        seed=2,
+    )
     record = json.loads((tmp_path / "model" / "training.json").read_text("utf-8"))
-    assert record["stages"] == [["masked", 2], ["masked_again", 2], ["synthetic", 2], ["real", 2]]
+    assert record["stages"] == [["masked", 2], ["masked_again", 2], ["synthetic", 2], ["real", 2], ["by_hand", 2]]
+    assert record["data"]["by_hand"]["examples"] == {"by_hand": 3, "by_hand_none": 3}
     assert record["command"] == "szqa train reader --preset large --seed 2"
     assert record["data"]["examples"]["trial"] == 8
     assert set(record["scores"]) == {"trial exact", "trial overlap", "drcd exact", "drcd overlap"}
@@ -256,7 +271,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown_preset_and_stage_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="没有名为 huge 的规模，可用的有：small、large"):
         train_reader(tmp_path, tmp_path, work_dir=tmp_path, preset_name="huge")
-    with pytest.raises(ConfigurationError, match="没有名为 last 的阶段，可用的有：synthetic、real、again"):
+    with pytest.raises(ConfigurationError, match="没有名为 last 的阶段，可用的有：synthetic、real、again、by_hand"):
         train_reader(tmp_path, tmp_path, work_dir=tmp_path, last_stage="last")
 
 

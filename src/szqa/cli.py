@@ -46,6 +46,8 @@ app.add_typer(train_app, name="train")
 feedback_app = typer.Typer(help="用户反馈 (feedback of users)", no_args_is_help=True)
 app.add_typer(feedback_app, name="feedback")
 
+_REPORT_QUESTIONS = Path("eval/reports.jsonl")
+
 _WAITING = "{index}: 另一个构建正在进行，最多等待 {wait:g} 秒 (another build is running; waiting up to {wait:g} s)"
 
 _out = Console(highlight=False, markup=False, soft_wrap=True)
@@ -79,6 +81,9 @@ MilvusTimeoutOption = Annotated[
     ),
 ]
 SplitOption = Annotated[str | None, typer.Option("--split", help="只评测 dev 或 test (this split only)")]
+QuestionsOption = Annotated[
+    Path, typer.Option("--questions", help="人工写的报告问题集 (questions written by hand over reports)")
+]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="只用前 N 条 (the first N only)")]
 
 
@@ -468,13 +473,14 @@ def train_embedder_command(
 def train_ranker_command(
     data: DataOption,
     output: Annotated[Path, typer.Option(help="写入模型的文件夹 (folder for the model)")],
+    questions: QuestionsOption = _REPORT_QUESTIONS,
     seed: SeedOption = 0,
     limit: LimitOption = None,
 ) -> None:
     """训练候选片段排序器 (train the span ranker)."""
     from szqa.training.ranker import train_ranker
 
-    train_ranker(data, output, seed=seed, limit=limit, report=_err.print)
+    train_ranker(data, output, questions=questions, seed=seed, limit=limit, report=_err.print)
 
 
 @train_app.command("reader")
@@ -484,6 +490,7 @@ def train_reader_command(
     work_dir: Annotated[Path, typer.Option(help="存放中间数据与检查点 (folder for arrays and checkpoints)")] = Path(
         "runs/reader"
     ),
+    questions: QuestionsOption = _REPORT_QUESTIONS,
     preset: Annotated[str, typer.Option(help="small：两核 CPU；large：加速器 (small or large)")] = "small",
     stage: Annotated[str, typer.Option(help="到此阶段为止 (stop after this stage)")] = "",
     seed: SeedOption = 1,
@@ -493,7 +500,7 @@ def train_reader_command(
 
     _stay_offline(None)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    train_reader(data, output, work_dir=work_dir, preset_name=preset, seed=seed, last_stage=stage)
+    train_reader(data, output, work_dir=work_dir, questions=questions, preset_name=preset, seed=seed, last_stage=stage)
 
 
 @train_app.command("combination")
@@ -501,13 +508,14 @@ def train_combination_command(
     data: DataOption,
     output: Annotated[Path, typer.Option(help="写入校准的文件夹 (folder for the calibration)")],
     models: Annotated[Path, typer.Option(help="含 ranker、reader 两个文件夹 (holds the folders ranker and reader)")],
+    questions: QuestionsOption = _REPORT_QUESTIONS,
     seed: SeedOption = 0,
     limit: LimitOption = None,
 ) -> None:
     """校准排序树与神经网络的合并结果 (calibrate trees and network together)."""
     from szqa.training.combination import train_combination
 
-    train_combination(data, output, models_dir=models, seed=seed, limit=limit, report=_err.print)
+    train_combination(data, output, models_dir=models, questions=questions, seed=seed, limit=limit, report=_err.print)
 
 
 @train_app.command("calibration")
@@ -520,6 +528,7 @@ def train_calibration_command(
     data: Annotated[
         Path | None, typer.Option(help="训练数据，使校准更稳 (training data, which steadies the calibration)")
     ] = None,
+    questions: QuestionsOption = _REPORT_QUESTIONS,
     index: IndexOption = Path("index"),
     seed: SeedOption = 0,
 ) -> None:
@@ -527,7 +536,7 @@ def train_calibration_command(
     from szqa.training.calibration import train_calibration
 
     assistant = _load(index, reader=reader)
-    scores = train_calibration(assistant, output, gold_file=gold, data_dir=data, seed=seed)
+    scores = train_calibration(assistant, output, gold_file=gold, data_dir=data, questions=questions, seed=seed)
     _err.print(str(scores))
 
 

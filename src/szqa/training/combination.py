@@ -19,7 +19,8 @@ from szqa.ranker import SpanRanker
 from szqa.reader import combined_ranker
 from szqa.text import Segmenter
 from szqa.training.question_sets import REPORTS, read_questions, write_questions
-from szqa.training.ranker_cases import UNANSWERED, Case, Variant, cases, split_cases
+from szqa.training.ranker_cases import UNANSWERED, Case, Variant, cases, open_cases, split_cases
+from szqa.training.report_questions import POLICIES, read_report_questions
 from szqa.training.tree_calibration import fit_tree_calibration, write_record
 
 __all__ = ["calibration_cases", "train_combination"]
@@ -32,6 +33,7 @@ def train_combination(
     output_dir: Path,
     *,
     models_dir: Path,
+    questions: Path | None = None,
     seed: int = 0,
     limit: int | None = None,
     report: Callable[[str], None],
@@ -42,6 +44,7 @@ def train_combination(
         data_dir: folder of training data with ``mrc/`` and ``text/``.
         output_dir: where the calibration is written.
         models_dir: holds the folders ``ranker`` and ``reader``.
+        questions: those written by hand over reports (eval/reports.jsonl); none of them by default.
         seed: of the cases and the trees.
         limit: most questions of each question set; all by default. The reports are asked about always.
         report: is told what is being done.
@@ -49,10 +52,13 @@ def train_combination(
     started = time.perf_counter()
     output_dir.mkdir(parents=True, exist_ok=True)
     held = calibration_cases(data_dir, seed=seed, limit=limit)
+    if questions:
+        held += open_cases(read_report_questions(questions, data_dir, "calibrate"), Segmenter(), seed=seed)
     report(f"校准 {len(held)} 例 (cases to calibrate on)")
     scores = fit_tree_calibration(held, partial(_ranker, models_dir), output_dir, seed=seed, report=report)
     files = [data_dir / "mrc" / f"{name}.jsonl.xz" for name in _SETS]
     files += [data_dir / "text" / f"{name}.txt.xz" for name in REPORTS]
+    files += [questions, data_dir / "text" / f"{POLICIES}.txt.xz"] if questions else []
     write_record(
         output_dir,
         command="szqa train combination",

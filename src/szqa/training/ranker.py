@@ -26,7 +26,8 @@ from szqa.text import Segmenter, fold
 from szqa.training.onnx_trees import to_onnx
 from szqa.training.pairs import read_paragraphs
 from szqa.training.question_sets import REPORTS, read_collections
-from szqa.training.ranker_cases import Case, half_of, span_f1, split_cases
+from szqa.training.ranker_cases import Case, half_of, open_cases, span_f1, split_cases
+from szqa.training.report_questions import read_report_questions
 from szqa.training.tree_calibration import Parameters, fit_tree_calibration, tree_parameters, write_record
 
 __all__ = ["train_ranker"]
@@ -53,6 +54,8 @@ _RANKER_PARAMETERS: Final[Parameters] = {
     "max_bin": 63,
 }
 _RANKER_TREES: Final = 300
+# Times that each question written by hand is learned from: it is worth more than one written by rule.
+_BY_HAND: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ def train_ranker(
     data_dir: Path,
     output_dir: Path,
     *,
+    questions: Path | None = None,
     seed: int = 0,
     limit: int | None = None,
     report: Callable[[str], None],
@@ -87,6 +91,7 @@ def train_ranker(
     Args:
         data_dir: folder of training data with ``mrc/`` and ``text/``.
         output_dir: where the model is written.
+        questions: those written by hand over reports (eval/reports.jsonl); none of them by default.
         seed: of sampling and of the trees; the same seed gives the same model on the same machine.
         limit: most real questions, and about as many written ones; all by default.
         report: is told what is being done.
@@ -100,6 +105,10 @@ def train_ranker(
     report("读取问题 (reading questions)")
     collections = read_collections(data_dir, segmenter, seed=seed, limit=limit)
     fit, held = split_cases(collections, segmenter, seed=seed)
+    if questions:
+        by_hand = open_cases(read_report_questions(questions, data_dir, "train"), segmenter, seed=seed)
+        fit += [case for case in by_hand if case.gold >= 0] * _BY_HAND
+        held += open_cases(read_report_questions(questions, data_dir, "calibrate"), segmenter, seed=seed)
     report(f"训练 {len(fit)} 例，校准 {len(held)} 例 (cases to fit and to calibrate on)")
     samples = _sample_all(fit, output_dir / "weights.npz", seed, report)
     report("训练排序树 (growing the ranking trees)")
@@ -109,6 +118,7 @@ def train_ranker(
     scores = fit_tree_calibration(held, partial(_ranker, output_dir), output_dir, seed=seed, report=report)
     files = [data_dir / "mrc" / "cmrc2018_train.jsonl.xz"]
     files += [data_dir / "text" / f"{name}.txt.xz" for name in dict.fromkeys(_FREQUENCY_TEXTS)]
+    files += [questions] if questions else []
     write_record(
         output_dir,
         command="szqa train ranker",

@@ -23,7 +23,18 @@ from szqa.question import LEVELS
 from szqa.text import Segmenter, fold, split_sentences
 from szqa.training.question_sets import Asked, Collection
 
-__all__ = ["READ_HITS", "UNANSWERED", "Case", "Variant", "cases", "half_of", "is_held_back", "span_f1", "split_cases"]
+__all__ = [
+    "READ_HITS",
+    "UNANSWERED",
+    "Case",
+    "Variant",
+    "cases",
+    "half_of",
+    "is_held_back",
+    "open_cases",
+    "span_f1",
+    "split_cases",
+]
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -165,6 +176,19 @@ def split_cases(collections: Sequence[Collection], segmenter: Segmenter, *, seed
             elif case.gold >= 0:
                 fit.append(case)
     return fit, held
+
+
+def open_cases(collections: Sequence[Collection], segmenter: Segmenter, *, seed: int) -> list[Case]:
+    """Every question with the passages that are found for it, whether its collection answers it or not."""
+    return [
+        case
+        for number, collection in enumerate(collections)
+        for case in cases(collection, _as_found, segmenter, rng=random.Random(seed + number))  # noqa: S311
+    ]
+
+
+def _as_found(_: int, __: Passage) -> Sequence[Variant]:
+    return ("open",)
 
 
 def half_of(case: Case) -> int:

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,7 +35,7 @@ from szqa.training.network import (
 )
 from szqa.training.reader_data import Batch, Examples, Source, draw_batches
 from szqa.training.reader_export import Record, export, write_record
-from szqa.training.reader_prepare import prepare
+from szqa.training.reader_prepare import prepare, prepare_by_hand
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +61,7 @@ class Stage:
         unknown_rate: share of characters hidden.
         dropout: share of hidden units left out.
         batch_share: characters of a batch as a multiple of the preset's.
+        decay: of the moving average of the weights; the preset's by default.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Stage:
     unknown_rate: float = 0.05
     dropout: float = 0.0
     batch_share: float = 1.0
+    decay: float | None = None
 
     def learning_rate(self, step: int) -> float:
         """Multiple of the preset's learning rate at a step."""
@@ -95,12 +97,33 @@ _REAL = (
     ("reports_none", 0.09, 0.0),
 )
 
+_BY_HAND = Stage(
+    "by_hand",
+    (
+        ("by_hand", 0.3, 0.1),
+        ("by_hand_none", 0.2, 0.0),
+        ("real", 0.3, 0.1),
+        ("near", 0.06, 0.0),
+        ("changed", 0.04, 0.0),
+        ("reports", 0.05, 0.1),
+        ("reports_none", 0.05, 0.0),
+    ),
+    steps=520,
+    sizes=(160, 192, 240, 320),
+    warm_up=30,
+    cool_down=1.0,
+    peak=0.2,
+    dropout=0.1,
+    decay=0.99,
+)
+
 STAGES = {
     "small": (
         Stage("synthetic", (*_WRITTEN, ("real", 0.22, 0.05)), steps=650, sizes=(112, 144, 176)),
         Stage("real", _REAL, steps=1400, sizes=(128, 160, 192, 240), warm_up=1, cool_down=0.55),
         # A restarted learning rate finds more in the same questions, and longer crops come nearer to use.
         Stage("again", _REAL, steps=3500, sizes=(128, 160, 192, 240, 320), cool_down=0.7, peak=0.8),
+        _BY_HAND,
     ),
     "large": (
         Stage("masked", (), steps=2700, sizes=(128, 256, 384), warm_up=400, cool_down=0.3),
@@ -126,6 +149,8 @@ STAGES = {
             dropout=0.1,
             batch_share=0.25,
         ),
+        # Few questions, so small batches; two cores take twenty minutes for it.
+        replace(_BY_HAND, batch_share=0.06),
     ),
 }
 """The stages of each preset: ``small`` in about two hours of two cores, ``large`` in ten minutes of an accelerator."""
@@ -234,7 +259,14 @@ def _drawing(
 
 
 def train_reader(
-    data_dir: Path, out_dir: Path, *, work_dir: Path, preset_name: str = "small", seed: int = 1, last_stage: str = ""
+    data_dir: Path,
+    out_dir: Path,
+    *,
+    work_dir: Path,
+    questions: Path | None = None,
+    preset_name: str = "small",
+    seed: int = 1,
+    last_stage: str = "",
 ) -> None:
     """Prepare what is not prepared yet, train or go on with training, and export.
 
@@ -242,6 +274,7 @@ def train_reader(
         data_dir: the training data, with ``mrc/`` and ``text/``; not read once ``work_dir`` is prepared.
         out_dir: gets the exported model and its ``training.json``.
         work_dir: keeps the prepared arrays and the checkpoints; may be copied to another machine.
+        questions: those written by hand over reports (eval/reports.jsonl); without them their stage is left out.
         preset_name: one of ``PRESETS``.
         seed: of everything.
         last_stage: name of the stage to stop after, all of them by default.
@@ -250,9 +283,13 @@ def train_reader(
         ConfigurationError: there is no such preset or stage.
     """
     preset, stages = _chosen(preset_name, last_stage)
+    if questions is None:
+        stages = [stage for stage in stages if stage.name != _BY_HAND.name]
     prepared_dir, run_dir = work_dir / "prepared", work_dir / preset_name
     if not (prepared_dir / "prepared.json").exists():
         prepare(data_dir, prepared_dir, seed=seed)
+    if questions is not None and not (prepared_dir / "by_hand.json").exists():
+        prepare_by_hand(data_dir, prepared_dir, questions, seed=seed)
     began = time.monotonic()
     weights = train(prepared_dir, run_dir, preset=preset, stages=stages, seed=seed)
     seconds = round(time.monotonic() - began)
@@ -311,7 +348,9 @@ class _Run:
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
         # The average must not remember the random weights of the first steps.
-        decay = min(self.preset.decay, self.step / (self.step + 10)) if self.stage == 0 else self.preset.decay
+        decay = stage.decay or self.preset.decay
+        if self.stage == 0:
+            decay = min(decay, self.step / (self.step + 10))
         average_all = torch.optim.swa_utils.get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         average_all([*self.average.parameters()], [*self.network.parameters()], 0)
         self._losses.append(loss.detach())

@@ -47,11 +47,18 @@ def write_record(prepared_dir: Path, out_dir: Path, record: Record) -> None:
     cpu = f"{platform.machine()}, {torch.get_num_threads()} threads"
     values = {
         **asdict(record),
-        "data": json.loads((prepared_dir / "prepared.json").read_text("utf-8")),
+        "data": _prepared(prepared_dir, "prepared.json") | {"by_hand": _prepared(prepared_dir, "by_hand.json")},
         "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else cpu,
         "torch": torch.__version__,
     }
     (out_dir / "training.json").write_text(json.dumps(values, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def _prepared(prepared_dir: Path, name: str) -> dict[str, object]:
+    """What was prepared, empty where it was not."""
+    path = prepared_dir / name
+    found: dict[str, object] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return found
 
 
 def export(prepared_dir: Path, weights: Path, out_dir: Path, *, preset: Preset) -> None:

@@ -23,8 +23,9 @@ from szqa.training.masked_text import encode_text
 from szqa.training.question_sets import REPORTS
 from szqa.training.question_sets import write_questions as write_report_questions
 from szqa.training.questions import Example, unanswerable, write_questions
-from szqa.training.ranker_cases import is_held_back
+from szqa.training.ranker_cases import Case, is_held_back, open_cases
 from szqa.training.reader_data import Examples, encode_examples
+from szqa.training.report_questions import read_report_questions
 
 __all__ = ["TextSource", "load_examples", "near_misses", "prepare", "read_paragraphs"]
 
@@ -73,6 +74,8 @@ TEXT_WEIGHTS: Final = {
     "howtocook": 0.02,
 }
 _ALL: Final = 10**9
+# Passages beside its own, or beside an answer, that each question written by hand is put to in vain.
+_NEAR: Final = 2
 # Times that each fact of a report is asked for.
 _ROUNDS: Final = 4
 _ENCODED_TOGETHER: Final = 2000
@@ -176,6 +179,40 @@ def prepare(
     counts = {name: len(examples) for name, examples in sets.items()}
     _write_record(data_dir, out_dir, seed, counts)
     return counts
+
+
+def prepare_by_hand(data_dir: Path, out_dir: Path, questions: Path, *, seed: int = 1) -> dict[str, int]:
+    """Write the arrays of questions written by hand over reports, beside those that ``prepare`` wrote.
+
+    Args:
+        data_dir: holds ``text/``.
+        out_dir: gets ``by_hand.npz`` and ``by_hand_none.npz``, and last ``by_hand.json``.
+        questions: the file of them (eval/reports.jsonl).
+        seed: of the negatives.
+
+    Returns:
+        Number of examples of each file.
+    """
+    vocabulary = Vocabulary.load(out_dir)
+    cases = open_cases(read_report_questions(questions, data_dir, "train"), _segmenter(), seed=seed)
+    sets = {
+        "by_hand": [Example(c.question, c.hits[c.gold].passage.text, *c.answers[0]) for c in cases if c.gold >= 0],
+        "by_hand_none": [example for case in cases for example in _in_vain(case)],
+    }
+    for name, examples in sets.items():
+        _encode(examples, vocabulary).save(out_dir / f"{name}.npz")
+    counts = {name: len(examples) for name, examples in sets.items()}
+    record = {"examples": counts, "sha256": {questions.name: hashlib.sha256(questions.read_bytes()).hexdigest()}}
+    (out_dir / "by_hand.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return counts
+
+
+def _in_vain(case: Case) -> Iterator[Example]:
+    """The question with the passages that come nearest to it and do not answer it."""
+    answer = case.hits[case.gold].passage.text[slice(*case.answers[0])] if case.gold >= 0 else ""
+    others = [hit.passage.text for hit in case.hits if not answer or answer not in hit.passage.text]
+    for text in others[:_NEAR] if not answer else others[:1]:
+        yield Example(case.question, text, -1, -1)
 
 
 def _prepare_text(data_dir: Path, out_dir: Path, real: Sequence[Example], vocabulary_size: int) -> Vocabulary:
