@@ -82,7 +82,7 @@ MilvusTimeoutOption = Annotated[
 ]
 SplitOption = Annotated[str | None, typer.Option("--split", help="只评测 dev 或 test (this split only)")]
 QuestionsOption = Annotated[
-    Path, typer.Option("--questions", help="人工写的报告问题集 (questions written by hand over reports)")
+    Path, typer.Option("--questions", help="逐题写成的报告问题集 (questions written over reports, one by one)")
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="只用前 N 条 (the first N only)")]
 

@@ -1,4 +1,4 @@
-"""Questions written by hand over parts of reports and news: what a part answers, and what comes near and is not said.
+"""Questions written one by one, not by rule, over parts of reports and news: what is said there, and what is near it.
 
 The texts are the data folder's; a line of the question file names its text by file, document and paragraphs. Each text
 is searched by itself, as a small corpus would be. Knows nothing of retrieval, features or models.
