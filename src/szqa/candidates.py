@@ -15,6 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from szqa.text import code_points
+
 __all__ = ["CLOSERS", "SPAN_COLUMNS", "Sentence", "propose", "propose_all"]
 
 Ints = NDArray[np.int32]
@@ -171,12 +173,14 @@ class _Line:
 
     Attributes:
         text: the sentences, joined.
+        codes: (n,) its code points.
         kinds: (n,) bits of ``_KINDS`` for each character.
         offsets: (sentences,) where each begins.
         ends: (sentences,) where each ends: at its line end.
         sentence: (n,) number of the sentence of each character.
         clauses: of each sentence, as ``Sentence`` has them.
         items: likewise.
+        numbers: (start, end) of every number with its unit.
         boundaries: (b,) places where a candidate may begin or end, ascending.
         tags: (b,) code of the tag of the unit that begins there, 0 at the end of a sentence.
         inner: (n,) number of the innermost bracket pair around each place, 0 where there is none.
@@ -185,7 +189,7 @@ class _Line:
 
     def __init__(self, sentences: Sequence[str], tokens: Sequence[Sequence[tuple[str, int, int, str]]]) -> None:
         self.text = "\n".join((*sentences, ""))
-        self.codes = np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        self.codes = code_points(self.text)
         self.kinds = _KIND_OF[np.minimum(self.codes, len(_KIND_OF) - 1)]
         sizes = np.array([len(sentence) + 1 for sentence in sentences])
         self.ends = np.cumsum(sizes) - 1
@@ -193,6 +197,7 @@ class _Line:
         self.sentence = np.repeat(np.arange(len(sentences)), sizes)
         self.clauses = [_intervals(sentence, _HARD) for sentence in sentences]
         self.items = [_intervals(sentence, _HARD + "、") for sentence in sentences]
+        self.numbers = [match.span() for match in _NUMBER.finditer(self.text)]
         self.boundaries = self._find_boundaries(tokens)
         self.tags = self._tag_codes(tokens)
         self.inner, self.depth = _enclosures(self.text)
@@ -208,9 +213,9 @@ class _Line:
         marks = np.flatnonzero(self.kinds & _MARK)
         allowed[marks] = allowed[marks + 1] = True
         allowed[self.ends] = True
-        for match in _NUMBER.finditer(self.text):
-            allowed[match.start() + 1 : match.end()] = False
-            allowed[match.start()] = allowed[match.end()] = True
+        for start, end in self.numbers:
+            allowed[start + 1 : end] = False
+            allowed[start] = allowed[end] = True
         for match in _WORD.finditer(self.text):
             if not match.group()[0].isdigit() or not match.group().isdigit():
                 allowed[match.start() + 1 : match.end()] = False
@@ -347,9 +352,8 @@ def _describe(line: _Line, first: Ints, last: Ints) -> Floats:
 
 def _shapes(line: _Line, starts: Ints, ends: Ints) -> list[NDArray[np.bool_]]:
     """What a candidate's characters tell: the columns from span_number to span_has_de, less the tagged ones."""
-    numbers = [match.span() for match in _NUMBER.finditer(line.text)]
     number_start = np.zeros(len(line.text), dtype=bool)
-    number_start[[start for start, _ in numbers]] = True
+    number_start[[start for start, _ in line.numbers]] = True
     partner = np.zeros(len(line.text), dtype=np.uint32)
     openers = np.flatnonzero(line.kinds & _OPENER)
     partner[openers] = [ord(_PAIRS[line.text[place]]) for place in openers.tolist()]
@@ -358,7 +362,7 @@ def _shapes(line: _Line, starts: Ints, ends: Ints) -> list[NDArray[np.bool_]]:
     foreign = _before(line.codes > _LAST_ASCII)
     counts = [_before(line.kinds & kind) for kind in (_LISTING, _COMMA, _DE)]
     return [
-        _holds(numbers, starts, ends, len(line.text)),
+        _holds(line.numbers, starts, ends, len(line.text)),
         number_start[starts],
         _holds([match.span() for match in _PERCENT.finditer(line.text)], starts, ends, len(line.text)),
         _ends_with(_MONEY, line, ends),

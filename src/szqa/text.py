@@ -34,6 +34,7 @@ __all__ = [
     "Segmenter",
     "Token",
     "character_bigrams",
+    "code_points",
     "fold",
     "letter_codes",
     "letter_runs",
@@ -224,9 +225,14 @@ def letter_codes(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.ui
     folded = fold("\n".join(texts))  # between two texts stands a character that is no letter
     letters = np.fromiter(map(str.isalnum, folded), dtype=bool, count=len(folded))
     at = np.flatnonzero(letters)
-    codes = np.frombuffer(folded.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)[at].astype(np.uint64)
+    codes = code_points(folded)[at].astype(np.uint64)
     ends = np.cumsum([len(text) + 1 for text in texts])
     return np.searchsorted(ends, at, side="right"), codes, np.diff(at, append=-1) == 1
+
+
+def code_points(text: str) -> NDArray[np.uint32]:
+    """The code points of a text, (len(text),)."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
 def _place(words: Iterable[str]) -> Iterator[Token]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from szqa.neural.vocabulary import Vocabulary
-from szqa.text import Token, fold, split_sentences
+from szqa.text import Token, code_points, fold, split_sentences
 
 __all__ = [
     "INPUT_VERSION",
@@ -90,14 +90,10 @@ def match_lengths(folded_question: str, folded_context: str) -> tuple[NDArray[np
 
 
 def _equality(folded_question: str, folded_context: str) -> NDArray[np.bool_]:
-    question, context = _code_points(folded_question), _code_points(folded_context)
+    question, context = code_points(folded_question), code_points(folded_context)
     counts = np.fromiter((character.isalnum() for character in folded_question), np.bool_, len(folded_question))
     equal: NDArray[np.bool_] = (question[:, None] == context[None, :]) & counts[:, None]
     return equal
-
-
-def _code_points(text: str) -> NDArray[np.uint32]:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
 def word_classes(tokens: Sequence[Token], tag_of: Callable[[str], str]) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from szqa.text import split_sentences
 
 _Item = TypeVar("_Item")
 
-__all__ = ["TextPair", "data_files", "read_documents", "read_pairs", "read_paragraphs"]
+__all__ = ["TextPair", "data_files", "raw_documents", "read_documents", "read_pairs", "read_paragraphs"]
 
 # Rows taken of each file; laws and the partly machine-translated documentation are numerous and far from the
 # reports and articles that szqa is for, so they are held down.
@@ -140,6 +140,12 @@ def read_documents(path: Path) -> list[list[str]]:
                 documents.append([])
             documents[-1] += [chunk for chunk in _chunks(line.strip()) if len(chunk) >= _MIN_CHARS]
     return [document for document in documents if document]
+
+
+def raw_documents(path: Path) -> list[list[str]]:
+    """The paragraphs of each document of a text file as they are: a line each, blank ones between documents."""
+    with lzma.open(path, "rt", encoding="utf-8") as lines:
+        return [document.split("\n") for document in re.split(r"\n{2,}", lines.read().strip("\n"))]
 
 
 class _Row(TypedDict):

@@ -20,6 +20,7 @@ from typing import Final
 from szqa.neural import Vocabulary
 from szqa.text import Segmenter, character_bigrams
 from szqa.training.masked_text import encode_text
+from szqa.training.pairs import raw_documents
 from szqa.training.question_sets import REPORTS
 from szqa.training.question_sets import write_questions as write_report_questions
 from szqa.training.questions import Example, unanswerable, write_questions
@@ -85,8 +86,7 @@ _NAME = re.compile(r"《[^《》]{2,20}》|[一-鿿]{2,6}(?:省|市|县|区|大�
 
 def read_paragraphs(path: Path, max_chars: int) -> list[str]:
     """Paragraphs of a text file, an empty one between documents; of a longer file every n-th document."""
-    with lzma.open(path, "rt", encoding="utf-8") as lines:
-        documents = [chunk.split("\n") for chunk in re.split(r"\n{2,}", lines.read().strip("\n"))]
+    documents = raw_documents(path)
     total = sum(len(paragraph) for document in documents for paragraph in document)
     every = max(1, round(total / max_chars))
     return [paragraph for document in documents[::every] for paragraph in [*document, ""]]

@@ -7,7 +7,6 @@ is searched by itself, as a small corpus would be. Knows nothing of retrieval, f
 from __future__ import annotations
 
 import json
-import lzma
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypedDict
@@ -15,6 +14,7 @@ from typing import Final, Literal, TypedDict
 from szqa.chunker import chunk
 from szqa.datatypes import Document, Passage
 from szqa.errors import ConfigurationError
+from szqa.training.pairs import raw_documents
 from szqa.training.question_sets import Asked, Collection
 
 __all__ = ["POLICIES", "Part", "read_report_questions"]
@@ -71,18 +71,12 @@ def _passages(name: str, data_dir: Path, documents: dict[str, list[list[str]]]) 
             file, number, interval = piece.split("/")
             start, end = map(int, interval.split("-"))
             if file not in documents:
-                documents[file] = _documents(data_dir / "text" / f"{file}.txt.xz")
+                documents[file] = raw_documents(data_dir / "text" / f"{file}.txt.xz")
             paragraphs = documents[file][int(number)][start:end]
         except (ValueError, IndexError, OSError) as error:
             raise ConfigurationError(f"{data_dir}: 没有 {piece} 这段文字 (no such text: {error})") from error
         passages += chunk(Document(piece, "", "\n\n".join(paragraphs), piece))
     return tuple(passages)
-
-
-def _documents(path: Path) -> list[list[str]]:
-    """The paragraphs of each document of a text file, as they are: a line each, a blank one between documents."""
-    with lzma.open(path, "rt", encoding="utf-8") as lines:
-        return [some.split("\n") for some in lines.read().strip("\n").split("\n\n")]
 
 
 def _collection(name: str, rows: Sequence[_Row], passages: tuple[Passage, ...]) -> Collection:
