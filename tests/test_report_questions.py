@@ -21,9 +21,9 @@ PARTS: tuple[Part, ...] = ("train", "calibrate", "recalibrate")
 
 def test_the_file_keeps_its_promises() -> None:
     rows = [json.loads(line) for line in QUESTIONS.read_text("utf-8").splitlines()]
-    assert len(rows) == 4800
+    assert len(rows) == 9600
     assert max(Counter((row["text"], row["question"]) for row in rows).values()) == 1
-    assert set(Counter(row["text"] for row in rows).values()) == {20}
+    assert set(Counter(row["text"] for row in rows).values()) == {40}
     for row in rows:
         assert row["type"] in GOLD_TYPES
         assert row["question"] == row["question"].strip()
@@ -31,7 +31,7 @@ def test_the_file_keeps_its_promises() -> None:
         assert (not answers) == (row["type"] == UNANSWERABLE) == ("quote" not in row)
         assert answers == sorted(dict.fromkeys(answers), key=len), row
         assert all(answer in row["quote"] for answer in answers), row
-    assert sum(row["type"] == UNANSWERABLE for row in rows) == 1920
+    assert sum(row["type"] == UNANSWERABLE for row in rows) == 3840
 
 
 def test_no_question_is_asked_of_the_corpus_too() -> None:
@@ -53,7 +53,7 @@ def test_every_text_and_answer_is_in_the_data_folder() -> None:
             text = collection.passages[asked.passage].text
             assert all(0 <= start < end <= len(text) for start, end in asked.answers)
             answered += bool(asked.answers)
-    assert answered == 2880
+    assert answered == 5760
 
 
 def write(folder: Path, rows: list[dict[str, object]]) -> tuple[Path, Path]:
