@@ -138,6 +138,19 @@ def test_spans_come_first_then_the_sentence_of_the_best_one() -> None:
     assert szqa.reader._order([span], [other, sentence]) == [span, sentence, other]
 
 
+def test_evidence_tells_a_span_of_another_kind_than_asked_for(reader: SpanReader) -> None:
+    hits = make_hits(TEXT, OTHER)
+    weighed = reader.weigh("新能源汽车渗透率达到百分之多少", hits)
+    evidence = dict(zip(CALIBRATION_COLUMNS, reader.evidence(weighed).T, strict=True))
+    percent = np.array(["%" in hits[hit].passage.text[start:end] for hit, start, end in weighed.spans])
+    assert percent.any()
+    assert not percent.all()
+    assert evidence["asks_percent"].all()
+    assert not evidence["asks_money"].any()
+    assert (evidence["not_percent"] == ~percent).all()
+    assert not evidence["not_money"].any()
+
+
 @pytest.mark.parametrize("name", ["combined", "ranker"])
 def test_a_reader_that_answers_everything_gives_its_best_span(name: str, segmenter: Segmenter) -> None:
     hits = make_hits(TEXT, OTHER)

@@ -260,7 +260,8 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         seed=2,
     )
     record = json.loads((tmp_path / "model" / "training.json").read_text("utf-8"))
-    assert record["stages"] == [["masked", 2], ["masked_again", 2], ["synthetic", 2], ["real", 2], ["by_hand", 2]]
+    assert record["stages"] == [[stage.name, 2] for stage in STAGES["large"]]
+    assert [name for name, _ in record["stages"]][-2:] == ["by_hand", "by_hand_again"]
     assert record["data"]["by_hand"]["examples"] == {"by_hand": 3, "by_hand_none": 3}
     assert record["command"] == "szqa train reader --preset large --seed 2"
     assert record["data"]["examples"]["trial"] == 8

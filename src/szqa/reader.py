@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from szqa.datatypes import Hit, Span
 from szqa.network import NETWORK_FILES, SpanNetwork
+from szqa.question import KINDS
 from szqa.ranker import EVIDENCE_COLUMNS, SpanRanker, Trees, Weighed, require_files
 from szqa.text import Segmenter
 
@@ -96,8 +97,13 @@ def _attribute(place: str) -> Callable[..., Reader]:
     return found
 
 
+# A weighted sum cannot tell kinds of questions apart by their numbers, so each has a column, and one more for spans of
+# another kind: a year asked for and a sum of money found says more than a place asked for and a company found.
+_KIND_COLUMNS: Final = (*(f"asks_{kind}" for kind in KINDS), *(f"not_{kind}" for kind in KINDS))
+_KIND_AT, _MATCH_AT = EVIDENCE_COLUMNS.index("kind"), EVIDENCE_COLUMNS.index("kind_match")
+
 # What the second calibration may see: the log odds of the first for a span and for its sentence, and the evidence.
-CALIBRATION_COLUMNS: Final = ("span_log_odds", "sentence_log_odds", *EVIDENCE_COLUMNS)
+CALIBRATION_COLUMNS: Final = ("span_log_odds", "sentence_log_odds", *EVIDENCE_COLUMNS, *_KIND_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +190,8 @@ class SpanReader:
         of_spans = self._span_trees(weighed.span_evidence)
         of_sentences = self._sentence_trees(weighed.sentence_evidence)
         around = [_around(weighed.sentences, span) for span in weighed.spans]
-        return np.column_stack([of_spans, of_sentences[around], weighed.span_evidence])
+        of_kinds = _by_kind(weighed.span_evidence)
+        return np.column_stack([of_spans, of_sentences[around], weighed.span_evidence, of_kinds])
 
 
 def ranker_reader(
@@ -230,6 +237,13 @@ def _reader_id(name: str, files: Sequence[Path]) -> str:
     for path in files:
         digest.update(path.read_bytes() if path.is_file() else b"")  # a missing file is refused where it is needed
     return f"{name} {digest.hexdigest()[:12]}"
+
+
+def _by_kind(evidence: Floats) -> Floats:
+    """(n, len(_KIND_COLUMNS)): what is asked for, and whether a span is something else."""
+    asked = evidence[:, [_KIND_AT]] == np.arange(len(KINDS))
+    other = asked & (evidence[:, [_MATCH_AT]] == 0)
+    return np.hstack([asked, other]).astype(np.float32)
 
 
 def _around(sentences: Sequence[tuple[int, int, int]], span: tuple[int, int, int]) -> int:

@@ -117,6 +117,21 @@ _BY_HAND = Stage(
     decay=0.99,
 )
 
+# A restarted learning rate, and more of these questions in place of what earlier stages have seen often.
+_BY_HAND_AGAIN = replace(
+    _BY_HAND,
+    name="by_hand_again",
+    sources=(
+        ("by_hand", 0.36, 0.1),
+        ("by_hand_none", 0.26, 0.0),
+        ("real", 0.24, 0.1),
+        ("near", 0.05, 0.0),
+        ("changed", 0.05, 0.0),
+        ("reports_none", 0.04, 0.0),
+    ),
+    steps=1500,
+)
+
 STAGES = {
     "small": (
         Stage("synthetic", (*_WRITTEN, ("real", 0.22, 0.05)), steps=650, sizes=(112, 144, 176)),
@@ -149,8 +164,9 @@ STAGES = {
             dropout=0.1,
             batch_share=0.25,
         ),
-        # Few questions, so small batches; two cores take twenty minutes for it.
+        # Few questions, so small batches; two cores take twenty minutes for the first and an hour for the second.
         replace(_BY_HAND, batch_share=0.06),
+        replace(_BY_HAND_AGAIN, batch_share=0.06),
     ),
 }
 """The stages of each preset: ``small`` in about two hours of two cores, ``large`` in ten minutes of an accelerator."""
@@ -284,7 +300,7 @@ def train_reader(
     """
     preset, stages = _chosen(preset_name, last_stage)
     if questions is None:
-        stages = [stage for stage in stages if stage.name != _BY_HAND.name]
+        stages = [stage for stage in stages if stage.name not in (_BY_HAND.name, _BY_HAND_AGAIN.name)]
     prepared_dir, run_dir = work_dir / "prepared", work_dir / preset_name
     if not (prepared_dir / "prepared.json").exists():
         prepare(data_dir, prepared_dir, seed=seed)
