@@ -23,7 +23,7 @@ from szqa.training.combination import calibration_cases
 from szqa.training.question_sets import read_questions
 from szqa.training.ranker_cases import Case, open_cases, span_f1
 from szqa.training.report_questions import read_report_questions
-from szqa.training.tree_calibration import best_threshold
+from szqa.training.tree_calibration import THRESHOLDS, best_threshold, rates
 
 __all__ = ["CalibrationCase", "CalibrationScores", "fit_calibration", "train_calibration"]
 
@@ -37,7 +37,6 @@ _FOREIGN_QUESTIONS: Final = 100
 _BROAD_QUESTIONS: Final = 1000
 _RIGHT_F1: Final = 0.8
 _SAMPLES: Final = 200
-_THRESHOLDS: Final = np.arange(0.05, 0.95, 0.01)
 _BROAD_CASES: Final = 2000
 # Weights of a case over texts alike, and of a foreign and a broad one. The AUROC on the gold set's dev split hardly
 # changes for weights around these (.90 to .91, cross-validated); without the first it is .86.
@@ -239,11 +238,10 @@ def _steady_threshold(scores: Floats, credit: Floats, answerable: NDArray[np.boo
 
 
 def _balanced(scores: Floats, credit: Floats, answerable: NDArray[np.bool_]) -> float:
-    answered = [float((credit * (scores >= option))[answerable].mean()) for option in _THRESHOLDS]
-    abstained = [float((scores < option)[~answerable].mean()) for option in _THRESHOLDS]
+    answered, abstained = rates(scores, credit, answerable)
     # Of those that come equally near, the middle one.
-    distance = np.abs(np.subtract(answered, abstained))
-    return float(np.median(_THRESHOLDS[distance == distance.min()]))
+    distance = np.abs(answered - abstained)
+    return float(np.median(THRESHOLDS[distance == distance.min()]))
 
 
 def _best_f1(text: str, start: int, end: int, answers: Sequence[str]) -> float:

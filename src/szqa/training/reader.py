@@ -290,7 +290,7 @@ def train_reader(
         data_dir: the training data, with ``mrc/`` and ``text/``; not read once ``work_dir`` is prepared.
         out_dir: gets the exported model and its ``training.json``.
         work_dir: keeps the prepared arrays and the checkpoints; may be copied to another machine.
-        questions: those written by hand over reports (eval/reports.jsonl); without them their stage is left out.
+        questions: those written by hand over reports (eval/reports.jsonl); without them their stages are left out.
         preset_name: one of ``PRESETS``.
         seed: of everything.
         last_stage: name of the stage to stop after, all of them by default.
@@ -300,7 +300,7 @@ def train_reader(
     """
     preset, stages = _chosen(preset_name, last_stage)
     if questions is None:
-        stages = [stage for stage in stages if stage.name not in (_BY_HAND.name, _BY_HAND_AGAIN.name)]
+        stages = [stage for stage in stages if all(source != "by_hand" for source, _, _ in stage.sources)]
     prepared_dir, run_dir = work_dir / "prepared", work_dir / preset_name
     if not (prepared_dir / "prepared.json").exists():
         prepare(data_dir, prepared_dir, seed=seed)

@@ -26,11 +26,23 @@ from szqa.training.ranker_cases import Case, span_f1
 if TYPE_CHECKING:
     import lightgbm
 
-__all__ = ["Parameters", "best_threshold", "fit_tree_calibration", "is_right", "tree_parameters", "write_record"]
+__all__ = [
+    "THRESHOLDS",
+    "Parameters",
+    "best_threshold",
+    "fit_tree_calibration",
+    "is_right",
+    "rates",
+    "tree_parameters",
+    "write_record",
+]
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Parameters = dict[str, str | int | float | bool | list[int]]
+
+THRESHOLDS: Final = np.arange(0.05, 0.95, 0.01)
+"""Scores that may be asked for."""
 
 _PROCESSES: Final = 2
 # A span is right where it shares this much with the answer, or holds it whole within twice its length.
@@ -171,12 +183,15 @@ def _fit_calibration(rows: Sequence[Floats], labels: Sequence[Floats], fold_of: 
 
 def best_threshold(scores: Floats, right: Floats, answerable: NDArray[np.bool_]) -> float:
     """The threshold with the best mean of right answers among answerable and abstentions among unanswerable cases."""
-    options = np.arange(0.05, 0.95, 0.01)
-    values = [
-        (right[answerable] * (scores[answerable] >= option)).mean() + (scores[~answerable] < option).mean()
-        for option in options
-    ]
-    return round(float(options[int(np.argmax(values))]), 2)
+    answered, abstained = rates(scores, right, answerable)
+    return round(float(THRESHOLDS[int(np.argmax(answered + abstained))]), 2)
+
+
+def rates(scores: Floats, right: Floats, answerable: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """For each of ``THRESHOLDS`` the right answers among answerable, and the abstentions among unanswerable cases."""
+    answered = [(right[answerable] * (scores[answerable] >= option)).mean() for option in THRESHOLDS]
+    abstained = [(scores[~answerable] < option).mean() for option in THRESHOLDS]
+    return np.array(answered), np.array(abstained)
 
 
 def _auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
