@@ -229,7 +229,7 @@ def _steady_threshold(scores: Floats, credit: Floats, answerable: NDArray[np.boo
     """The median of the balanced thresholds of bootstrap samples that have both kinds of questions.
 
     Balanced is where right answers to the answerable and abstentions from the others are equally frequent, as nearly
-    as can be. Their sum has a maximum too flat to be found twice: two fits that rank alike put it at 0.34 and at 0.50.
+    as can be. Their sum has a maximum too flat to be found twice: fits that rank alike put it far apart.
     """
     rng = np.random.default_rng(seed)
     samples = [rng.integers(0, len(scores), len(scores)) for _ in range(_SAMPLES)]
